@@ -1,0 +1,44 @@
+"""The `tidewire` command: one module per subcommand, errors as one line with a remedy, never a traceback."""
+
+import sys
+
+import typer
+
+from tidewire import __version__
+from tidewire.cli.output import complain
+from tidewire.model.errors import TidewireError
+
+app = typer.Typer(
+    name="tidewire",
+    help="Turn any PostgreSQL into a live backend.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"tidewire {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Turn any PostgreSQL into a live backend."""
+
+
+def run() -> None:
+    """Run the command line; the process ends with the command's exit code."""
+    try:
+        app()
+    except TidewireError as error:
+        complain(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone; say nothing on the way out
+        sys.exit(141)

@@ -1,0 +1,24 @@
+"""How every command speaks: one JSON object with --json, tables and colours on a terminal, errors on stderr."""
+
+import sys
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from tidewire.model.errors import TidewireError
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON document and nothing else to stdout."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
+
+
+def complain(error: TidewireError) -> None:
+    """Say what went wrong and what to do about it, in two short lines on stderr."""
+    err.print(f"[bold red]error[/] {error.code}:", error.message, markup=True)
+    if error.hint:
+        err.print("[bold]fix[/]   ", error.hint)

@@ -1,0 +1,47 @@
+"""What the log says about a table: its columns, their types and its replica identity. Values only; the catalog fills them in."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+TypeKind = Literal["base", "array", "composite", "domain", "enum", "range", "multirange"]
+ReplicaIdentity = Literal["default", "full", "index", "nothing"]
+
+
+class PgType(Struct, frozen=True):
+    """A Postgres type, with everything needed to turn its text form into JSON.
+
+    `element` belongs to arrays, `base` to domains, `attributes` to composites; `delimiter` separates array elements.
+    """
+
+    oid: int
+    name: str
+    kind: TypeKind = "base"
+    element: "PgType | None" = None
+    base: "PgType | None" = None
+    attributes: tuple[tuple[str, "PgType"], ...] = ()
+    delimiter: str = ","
+
+
+class Column(Struct, frozen=True):
+    """One column. `identity`: the log carries its old value. `primary`: part of the primary key."""
+
+    name: str
+    type: PgType
+    identity: bool = False
+    primary: bool = False
+    typmod: int = -1
+
+
+class Relation(Struct, frozen=True):
+    """One version of a table's shape. Rows in the log are tuples aligned with `columns`."""
+
+    oid: int
+    schema: str
+    name: str
+    identity: ReplicaIdentity
+    columns: tuple[Column, ...]
+
+    @property
+    def qualified_name(self) -> str:
+        return f"{self.schema}.{self.name}"

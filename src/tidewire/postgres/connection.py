@@ -1,0 +1,98 @@
+"""Connections to Postgres, and the one place where psycopg's errors become ours. Holds no pool and runs no queries."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from tidewire.model.errors import (
+    AuthenticationFailed,
+    ConfigurationError,
+    DatabaseUnreachable,
+    LogicalDecodingOff,
+    MissingPrivilege,
+    PostgresError,
+    SlotBusy,
+    UnknownTable,
+)
+
+CONNECT_TIMEOUT_S = 10
+
+
+def conninfo(dsn: str, **overrides: Any) -> str:
+    """Add Tidewire's defaults to a URL or key=value string. Raises ConfigurationError when it cannot be read."""
+    try:
+        given = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError as error:
+        raise ConfigurationError(
+            f"reading DATABASE_URL: {_first_line(error)}", hint="expected postgresql://user:password@host:5432/database"
+        ) from None
+    defaults = {"application_name": "tidewire", "connect_timeout": CONNECT_TIMEOUT_S, "client_encoding": "UTF8"}
+    return make_conninfo("", **{**defaults, **given, **overrides})
+
+
+def connect(dsn: str, *, autocommit: bool = True, **overrides: Any) -> psycopg.Connection[tuple[Any, ...]]:
+    """Open a connection; the caller closes it. Raises our errors only."""
+    with translated("connecting to Postgres"):
+        return psycopg.connect(conninfo(dsn, **overrides), autocommit=autocommit)
+
+
+async def connect_async(dsn: str, *, autocommit: bool = True, **overrides: Any) -> psycopg.AsyncConnection[Any]:
+    """Open a connection; the caller closes it. Raises our errors only."""
+    with translated("connecting to Postgres"):
+        return await psycopg.AsyncConnection.connect(conninfo(dsn, **overrides), autocommit=autocommit)
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn any psycopg error raised inside into ours, saying what was being done."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translate(error, doing) from None
+
+
+def translate(error: psycopg.Error, doing: str) -> PostgresError | ConfigurationError:
+    """Choose our error for one of psycopg's. Never includes the connection string or a row."""
+    message = f"{doing}: {_first_line(error)}"
+    for theirs, ours in _TRANSLATIONS:
+        if isinstance(error, theirs):
+            return ours(message)
+    if error.sqlstate is None and isinstance(error, psycopg.OperationalError):
+        return _connection_failure(message)
+    return PostgresError(message)
+
+
+_TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[PostgresError | ConfigurationError]], ...] = (
+    (pg.InvalidPassword, AuthenticationFailed),
+    (pg.InvalidAuthorizationSpecification, AuthenticationFailed),
+    (pg.InsufficientPrivilege, MissingPrivilege),
+    (pg.UndefinedTable, UnknownTable),
+    (pg.ObjectInUse, SlotBusy),
+    (pg.AdminShutdown, DatabaseUnreachable),
+    (pg.CrashShutdown, DatabaseUnreachable),
+    (pg.CannotConnectNow, DatabaseUnreachable),
+    (pg.ConnectionException, DatabaseUnreachable),
+    (pg.TooManyConnections, DatabaseUnreachable),
+)
+
+
+def _connection_failure(message: str) -> PostgresError:
+    """libpq reports refusals during connection start as text without an SQLSTATE."""
+    if "password" in message or "authentication" in message or 'role "' in message or "pg_hba.conf" in message:
+        return AuthenticationFailed(message)
+    if 'database "' in message and "does not exist" in message:
+        return DatabaseUnreachable(message, hint="create that database, or name another one in DATABASE_URL")
+    if "must be superuser or replication role" in message or "permission denied to start WAL sender" in message:
+        return MissingPrivilege(message, hint="run ALTER ROLE ... REPLICATION")
+    if "wal_level" in message:
+        return LogicalDecodingOff(message)
+    return DatabaseUnreachable(message)
+
+
+def _first_line(error: psycopg.Error) -> str:
+    text = error.diag.message_primary or str(error).strip().partition("\n")[0]
+    return text.removeprefix("connection failed: ")
