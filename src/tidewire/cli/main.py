@@ -1,11 +1,18 @@
 """The `tidewire` command: one module per subcommand, errors as one line with a remedy, never a traceback."""
 
 import sys
+from typing import Annotated
 
 import typer
 
 from tidewire import __version__
+from tidewire.cli.demo import demo
+from tidewire.cli.doctor import doctor
+from tidewire.cli.logs import Level, configure
+from tidewire.cli.migrate import migrate
 from tidewire.cli.output import complain
+from tidewire.cli.publish import publish_tables
+from tidewire.cli.tail import tail
 from tidewire.model.errors import TidewireError
 
 app = typer.Typer(
@@ -25,9 +32,22 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def main(
-    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    log_level: Annotated[
+        Level, typer.Option(envvar="TIDEWIRE_LOG_LEVEL", help="How much to log on stderr.")
+    ] = Level.WARNING,
 ) -> None:
     """Turn any PostgreSQL into a live backend."""
+    configure(log_level)
+
+
+app.command("demo")(demo)
+app.command("doctor")(doctor)
+app.command("migrate")(migrate)
+app.command("publish")(publish_tables)
+app.command("tail")(tail)
 
 
 def run() -> None:

@@ -1,4 +1,4 @@
-"""What happened: a `Change` to one row, a `LogicalMessage`, and the `Transaction` that holds them and is the unit of confirming."""
+"""What happened: a `Change` to a row or a `LogicalMessage`, within a `Transaction`, the unit of confirming."""
 
 from typing import Final, Literal
 
@@ -20,7 +20,7 @@ Operation = Literal["INSERT", "UPDATE", "DELETE", "TRUNCATE"]
 
 
 class Change(Struct, frozen=True, gc=False):
-    """One row changed. `(lsn, index)`, the commit LSN and the place within the transaction, is its identity everywhere."""
+    """One row changed. `(lsn, index)`, commit LSN and place in the transaction, is its identity everywhere."""
 
     lsn: Lsn
     index: int
@@ -65,7 +65,7 @@ class Transaction(Struct, frozen=True):
 
 
 class Resync(Struct, frozen=True):
-    """History has a hole here: the slot was lost. Everyone must load their data again; positions continue under `epoch`."""
+    """History has a hole here: everyone must load their data again. Positions continue under `epoch`."""
 
     epoch: str
     reason: str

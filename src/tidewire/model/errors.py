@@ -1,4 +1,4 @@
-"""Every error Tidewire raises on purpose, in one tree. A foreign exception is turned into one of these once, where it enters.
+"""Every error Tidewire raises on purpose, in one tree. A foreign exception becomes one of these once, where it enters.
 
     TidewireError
     ├── ConfigurationError        a setting or argument is wrong; nothing was started

@@ -1,4 +1,4 @@
-"""What the log says about a table: its columns, their types and its replica identity. Values only; the catalog fills them in."""
+"""What is known about a table: its columns, their types, its replica identity. The catalog fills them in."""
 
 from typing import Literal
 

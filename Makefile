@@ -1,0 +1,47 @@
+# Needs only python3 (3.11 or newer), make and git. Everything else is installed into .venv from the lock file.
+
+SHELL := /bin/sh
+PYTHON ?= python3
+UV := .venv/bin/uv
+RUN := $(UV) run --frozen --no-sync
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench soak format clean
+
+help:  ## Show the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: $(READY)  ## Start the embedded Postgres and a small writer, and watch rows arrive
+	@$(RUN) tidewire demo
+
+test: $(READY)  ## Run everything that must be green on a fresh machine
+	$(RUN) pytest
+
+check: $(READY)  ## Style, types, floors
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+bench: $(READY)  ## Measure, and write the figures to benchmarks/results
+	$(RUN) python -m benchmarks.run
+
+soak: $(READY)  ## The long forms: 200 kills, 10 000 examples a property
+	TIDEWIRE_SOAK=1 HYPOTHESIS_PROFILE=soak $(RUN) pytest -m "soak or not soak" --timeout=1800 tests/soak tests/properties
+
+format: $(READY)  ## Format the code
+	$(RUN) ruff format
+	$(RUN) ruff check --fix
+
+clean:  ## Remove everything that is not in the repository
+	rm -rf .venv .tidewire dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# The lock decides the versions; without network a second run finds everything in place and installs nothing.
+$(READY): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "tidewire needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@test -x $(UV) || .venv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	@$(UV) sync --frozen --quiet
+	@touch $@

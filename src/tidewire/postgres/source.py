@@ -1,0 +1,209 @@
+"""The change source: keeps a replication stream going through restarts, takeovers and overflow, without gap or repeat.
+
+bytes (replication) → messages → relation shapes (catalog) → transactions (wal.assembler) → whoever iterates.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Protocol
+
+import psycopg
+import structlog
+
+from tidewire.model.change import Transaction
+from tidewire.model.errors import ConfigurationError, PostgresError, SlotBusy, SlotLost, TidewireError
+from tidewire.model.position import Lsn, format_lsn
+from tidewire.postgres import queries
+from tidewire.postgres.catalog import Catalog
+from tidewire.postgres.connection import connect_async, translated
+from tidewire.postgres.replication import SILENCE_S, ReplicationStream, connect_replication
+from tidewire.postgres.slot import SlotStart, read_slot
+from tidewire.wal.assembler import Assembler, Resume
+from tidewire.wal.backoff import backoff_s
+from tidewire.wal.pgoutput import RelationMessage
+from tidewire.wal.standby import Standby
+
+log = structlog.get_logger()
+
+STANDBY_POLL_S = 0.5
+"""How often a node that waits as standby tries to take the slot."""
+
+
+class SlotKeeper(Protocol):
+    """Where a stream may start: a durable slot, or a temporary one for looking on."""
+
+    @property
+    def name(self) -> str:
+        """Name of the slot, once it is prepared."""
+        ...
+
+    async def prepare(self, sql: psycopg.AsyncConnection[Any], walsender: psycopg.AsyncConnection[Any], /) -> SlotStart:
+        """Return a slot that can be streamed from. Raises SlotLost when its history has a hole."""
+        ...
+
+    async def replace(self, sql: psycopg.AsyncConnection[Any], /) -> SlotStart:
+        """Give the old history up and begin a new epoch."""
+        ...
+
+
+class PostgresSource:
+    """A ChangeSource on one slot. Iterate `transactions()`, confirm each complete one, `close()` at the end."""
+
+    def __init__(
+        self,
+        dsn: str,
+        slot: SlotKeeper,
+        publications: tuple[str, ...],
+        *,
+        queue_bytes: int,
+        after: Resume | None = None,
+        until: Lsn | None = None,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        self.epoch = ""
+        self.status = "starting"
+        """starting, streaming, standby, reconnecting or lost: what this source is doing right now."""
+        self._dsn = dsn
+        self._slot = slot
+        self._publications = publications
+        self._queue_bytes = queue_bytes
+        self._silence_s = silence_s
+        self._after = after
+        self._until = until
+        self._finished = False
+        self._started = asyncio.Event()
+        self._confirmed = Lsn(0)
+        self._told = 0
+        self._standby: Standby | None = None
+        self._stream: ReplicationStream | None = None
+
+    async def ready(self) -> None:
+        """Wait until the first stream has begun: what commits from now on will be seen."""
+        await self._started.wait()
+
+    def confirm(self, lsn: Lsn) -> None:
+        """Let Postgres forget everything up to `lsn`; it is told with the next status message."""
+        self._confirmed = max(self._confirmed, lsn)
+        if self._standby is not None:
+            self._standby.confirm(lsn)
+
+    async def restart(self) -> str:
+        """After SlotLost: begin a new history on a new slot and return its epoch. Then iterate again."""
+        async with await connect_async(self._dsn) as sql:
+            start = await self._slot.replace(sql)
+        self._after, self._confirmed, self._told = None, Lsn(0), 0
+        self.epoch = start.epoch
+        return start.epoch
+
+    async def transactions(self) -> AsyncGenerator[Transaction, None]:
+        """Yield transactions, for ever or `until`. Errors before the first stream are raised, later ones retried."""
+        attempt, streamed = 0, False
+        while not self._finished:
+            delay_s = 0.0
+            try:
+                async with aclosing(self._stream_once()) as parts:
+                    async for part in parts:
+                        attempt, streamed = 0, True
+                        if part is not None:
+                            yield part
+            except SlotBusy:
+                self._note("standby")
+                delay_s = STANDBY_POLL_S * (0.5 + random.random())  # noqa: S311 - spreading load, not hiding anything
+            except TidewireError as error:
+                if isinstance(error, SlotLost):
+                    self._note("lost", reason=error.message)
+                    raise
+                if not streamed or not error.retryable:
+                    raise
+                self._note("reconnecting", reason=error.message, attempt=attempt)
+                delay_s = backoff_s(attempt, random.random())  # noqa: S311 - spreading load, not hiding anything
+                attempt += 1
+            await asyncio.sleep(delay_s)
+
+    async def _stream_once(self) -> AsyncGenerator[Transaction | None, None]:
+        """Follow one connection until it ends. Yields None once when streaming has begun."""
+        async with await connect_async(self._dsn) as sql, await connect_replication(self._dsn) as walsender:
+            start = await self._prepare(sql, walsender)
+            standby = Standby(start.confirmed)
+            stream = ReplicationStream(walsender, standby, queue_bytes=self._queue_bytes, silence_s=self._silence_s)
+            try:
+                await stream.start(start.name, await self._existing_publications(sql), start.confirmed)
+                self._standby, self._stream = standby, stream
+                self._note("streaming", slot=start.name, at=format_lsn(start.confirmed))
+                self._started.set()
+                yield None
+                assembler = Assembler(after=self._after)
+                catalog = Catalog(sql)
+                async for batch in stream.batches():
+                    for item in assembler.read(batch):
+                        if isinstance(item, Transaction):
+                            self._deliver(item, standby)
+                            yield item
+                        elif isinstance(item, RelationMessage):
+                            assembler.define(await catalog.describe(item))
+                        else:
+                            standby.idle(item.wal_end)
+                            if self._until is not None and item.wal_end >= self._until:
+                                self._finished = True
+                                return
+            except PostgresError as error:
+                raise await self._explain(error, sql) from None
+            finally:
+                self._standby = self._stream = None
+                self._told = standby.flushed
+                await stream.close()
+
+    def _deliver(self, part: Transaction, standby: Standby) -> None:
+        """Note what is about to leave: as outstanding, and as the place to resume behind."""
+        standby.deliver(part.end_lsn or part.commit_lsn)
+        if part.events:
+            self._after = Resume(part.commit_lsn, part.events[-1].index)
+
+    async def _prepare(self, sql: psycopg.AsyncConnection[Any], walsender: psycopg.AsyncConnection[Any]) -> SlotStart:
+        start = await self._slot.prepare(sql, walsender)
+        if self.epoch and self.epoch != start.epoch:
+            raise SlotLost(f"continuing slot {start.name}: another node began a new history")
+        if start.confirmed > self._told > 0:
+            raise SlotLost(
+                f"continuing slot {start.name}: it stands at {format_lsn(start.confirmed)},"
+                f" beyond what was confirmed here ({format_lsn(self._told)})"
+            )
+        self.epoch = start.epoch
+        return start
+
+    async def _existing_publications(self, sql: psycopg.AsyncConnection[Any]) -> tuple[str, ...]:
+        """Asking for a publication that is not there would end the stream at the first change."""
+        with translated("looking up publications"):
+            cursor = await sql.execute(queries.load("publications_existing"), {"names": list(self._publications)})
+            found = tuple(name for (name,) in await cursor.fetchall())
+        if not found:
+            raise ConfigurationError(
+                f"following the log: publication {self._publications[0]} does not exist",
+                hint="run tidewire migrate, then tidewire publish TABLE",
+            )
+        return found
+
+    async def _explain(self, error: PostgresError, sql: psycopg.AsyncConnection[Any]) -> TidewireError:
+        """Look whether the slot itself is why Postgres refused.
+
+        A publication made after the slot is unknown to the log before it: that history cannot be decoded either.
+        """
+        if "publication" in error.message and "does not exist" in error.message:
+            return SlotLost(f"{error.message}: it was created after the slot's position")
+        try:
+            facts = await read_slot(sql, self._slot.name)
+        except psycopg.Error:
+            return error
+        return SlotLost(f"{error.message}: {facts.lost}") if facts is not None and facts.lost else error
+
+    async def close(self) -> None:
+        """Send the last confirmation and hang up, if a stream is running."""
+        if self._stream is not None:
+            await self._stream.close()
+
+    def _note(self, status: str, **details: Any) -> None:
+        if status != self.status or status == "reconnecting":
+            self.status = status
+            log.info("source_status_changed", status=status, **details)

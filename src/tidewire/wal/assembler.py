@@ -1,0 +1,166 @@
+"""Log messages in, transactions out. Keeps the place (commit LSN, index) and splits large transactions into parts.
+
+Nothing large is held: as soon as a part is full it leaves, so a transaction of any size passes through bounded memory.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from msgspec import Struct
+
+from tidewire.model.change import Change, Event, LogicalMessage, Transaction
+from tidewire.model.errors import DecodeError
+from tidewire.model.position import Lsn
+from tidewire.model.relation import Relation
+from tidewire.wal import pgoutput
+from tidewire.wal.protocol import Keepalive
+from tidewire.wal.row_decoder import TRUNCATED, RowDecoder
+
+PART_EVENTS = 1000
+PART_BYTES = 1 << 20
+
+
+class Resume(Struct, frozen=True):
+    """The last event already handed out. The assembler does not repeat it or anything before it."""
+
+    lsn: Lsn
+    index: int
+
+
+class Assembler:
+    """Feed it messages in the order they came; it returns a Transaction whenever a part is ready.
+
+    The caller must `define` each relation that `read` yields before going on: that step needs the catalog, which this
+    floor does not know.
+    """
+
+    def __init__(
+        self, *, after: Resume | None = None, part_events: int = PART_EVENTS, part_bytes: int = PART_BYTES
+    ) -> None:
+        self._after = after or Resume(Lsn(0), -1)
+        self._part_events = part_events
+        self._part_bytes = part_bytes
+        self._decoders: dict[int, RowDecoder] = {}
+        self._begin: pgoutput.Begin | None = None
+        self._index = 0
+        self._events: list[Event] = []
+        self._bytes = 0
+        self._handlers: dict[int, Callable[[bytes], Transaction | None]] = {
+            pgoutput.BEGIN: self._on_begin,
+            pgoutput.COMMIT: self._on_commit,
+            pgoutput.INSERT: self._on_row,
+            pgoutput.UPDATE: self._on_row,
+            pgoutput.DELETE: self._on_row,
+            pgoutput.TRUNCATE: self._on_truncate,
+            pgoutput.MESSAGE: self._on_message,
+            pgoutput.TYPE: self._on_nothing,  # the catalog knows more about types than this message says
+            pgoutput.ORIGIN: self._on_nothing,  # where a transaction was first made does not matter to readers
+        }
+
+    def define(self, relation: Relation) -> None:
+        """Read rows of `relation` in this shape from here on."""
+        self._decoders[relation.oid] = RowDecoder(relation)
+
+    def read(self, items: Iterable[bytes | Keepalive]) -> Iterator[Transaction | pgoutput.RelationMessage | Keepalive]:
+        """Take the next items of the stream. Three kinds of things come out, in the order of the stream:
+
+        transactions; relations, which must be defined before going on; and keepalives between transactions.
+        """
+        feed = self.feed
+        for item in items:
+            if isinstance(item, Keepalive):
+                if self._begin is None:
+                    yield item
+            elif item[:1] == b"R":
+                yield pgoutput.parse_relation(item)
+            elif (part := feed(item)) is not None:
+                yield part
+
+    def feed(self, data: bytes) -> Transaction | None:
+        """Take the next message. Raises DecodeError, after which the stream must be started again."""
+        try:
+            handler = self._handlers[data[0]]
+        except LookupError:
+            raise DecodeError(f"reading the log: unknown message {data[:1]!r}") from None
+        try:
+            return handler(data)
+        except TRUNCATED:
+            raise DecodeError("reading a row: expected more bytes, got the end of the message") from None
+
+    def _on_begin(self, data: bytes) -> None:
+        if self._begin is not None:
+            raise DecodeError("reading the log: a transaction begins inside another")
+        self._begin = pgoutput.parse_begin(data)
+        self._index = 0
+        self._events = []
+        self._bytes = 0
+
+    def _on_commit(self, data: bytes) -> Transaction | None:
+        begin = self._open()
+        commit = pgoutput.parse_commit(data)
+        if commit.commit_lsn != begin.commit_lsn:
+            raise DecodeError("reading the log: a commit does not belong to the open transaction")
+        part = self._part(begin, commit.end_lsn)
+        self._begin = None
+        return part
+
+    def _on_row(self, data: bytes) -> Transaction | None:
+        begin = self._begin or self._open()
+        index = self._index
+        self._index = index + 1
+        if self._already_delivered(begin.commit_lsn, index):
+            return None
+        decoder = self._decoders.get(int.from_bytes(data[1:5], "big"))
+        if decoder is None:
+            raise DecodeError("reading the log: a row of a relation that was never described")
+        kind = data[0]
+        if kind == pgoutput.INSERT:
+            change = Change(begin.commit_lsn, index, decoder.relation, "INSERT", decoder.insert(data), None)
+        elif kind == pgoutput.UPDATE:
+            new, old = decoder.update(data)
+            change = Change(begin.commit_lsn, index, decoder.relation, "UPDATE", new, old)
+        else:
+            change = Change(begin.commit_lsn, index, decoder.relation, "DELETE", None, decoder.delete(data))
+        self._events.append(change)
+        self._bytes += len(data)
+        if self._bytes >= self._part_bytes or len(self._events) >= self._part_events:
+            return self._part(begin, None)
+        return None
+
+    def _on_truncate(self, data: bytes) -> None:
+        begin = self._open()
+        for oid in pgoutput.parse_truncate(data).relation_oids:
+            if (decoder := self._decoders.get(oid)) is None:
+                raise DecodeError("reading the log: a truncated relation that was never described")
+            if not self._already_delivered(begin.commit_lsn, self._index):
+                self._events.append(Change(begin.commit_lsn, self._index, decoder.relation, "TRUNCATE", None, None))
+            self._index += 1
+
+    def _on_message(self, data: bytes) -> Transaction | None:
+        message = pgoutput.parse_emitted(data)
+        if not message.transactional:
+            return None  # it has no place in the commit order, so no position could name it
+        begin = self._open()
+        if not self._already_delivered(begin.commit_lsn, self._index):
+            self._events.append(LogicalMessage(begin.commit_lsn, self._index, message.prefix, message.content))
+            self._bytes += len(data)
+        self._index += 1
+        return self._part(begin, None) if self._bytes >= self._part_bytes else None
+
+    def _on_nothing(self, data: bytes) -> None:
+        pass
+
+    def _open(self) -> pgoutput.Begin:
+        if self._begin is None:
+            raise DecodeError("reading the log: an event outside any transaction")
+        return self._begin
+
+    def _already_delivered(self, lsn: Lsn, index: int) -> bool:
+        after = self._after
+        return lsn < after.lsn or (lsn == after.lsn and index <= after.index)
+
+    def _part(self, begin: pgoutput.Begin, end_lsn: Lsn | None) -> Transaction | None:
+        """Hand over what has gathered. A transaction that holds nothing for anyone is dropped whole."""
+        events, self._events, self._bytes = tuple(self._events), [], 0
+        if not events and (self._index == 0 or begin.commit_lsn < self._after.lsn):
+            return None
+        return Transaction(begin.xid, begin.commit_lsn, begin.commit_time_us, events, end_lsn)

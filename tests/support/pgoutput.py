@@ -1,0 +1,68 @@
+"""Builds pgoutput messages field by field, as the server would send them."""
+
+import struct
+
+from tidewire.model.change import ABSENT, Value
+from tidewire.model.relation import Column, PgType, Relation, ReplicaIdentity
+
+TEXT = PgType(25, "text")
+TABLE_OID = 16384
+
+
+def begin(lsn: int, *, time_us: int = 0, xid: int = 7) -> bytes:
+    return b"B" + struct.pack(">QqI", lsn, time_us, xid)
+
+
+def commit(lsn: int, end: int, *, time_us: int = 0) -> bytes:
+    return b"C" + struct.pack(">BQQq", 0, lsn, end, time_us)
+
+
+def row(*values: Value) -> bytes:
+    parts = [struct.pack(">H", len(values))]
+    for value in values:
+        if value is None:
+            parts.append(b"n")
+        elif value is ABSENT:
+            parts.append(b"u")
+        else:
+            data = str(value).encode()
+            parts.append(b"t" + struct.pack(">I", len(data)) + data)
+    return b"".join(parts)
+
+
+def insert(*values: Value, oid: int = TABLE_OID) -> bytes:
+    return b"I" + struct.pack(">I", oid) + b"N" + row(*values)
+
+
+def update(new: tuple[Value, ...], *, full: tuple[Value, ...] = (), key: tuple[Value, ...] = ()) -> bytes:
+    old = b"O" + row(*full) if full else b"K" + row(*key) if key else b""
+    return b"U" + struct.pack(">I", TABLE_OID) + old + b"N" + row(*new)
+
+
+def delete(*, full: tuple[Value, ...] = (), key: tuple[Value, ...] = ()) -> bytes:
+    return b"D" + struct.pack(">I", TABLE_OID) + (b"O" + row(*full) if full else b"K" + row(*key))
+
+
+def truncate(*oids: int) -> bytes:
+    return b"T" + struct.pack(f">IB{len(oids)}I", len(oids), 0, *oids)
+
+
+def emitted(prefix: str, content: bytes, *, transactional: bool = True) -> bytes:
+    head = b"M" + struct.pack(">BQ", transactional, 99)
+    return head + prefix.encode() + b"\0" + struct.pack(">I", len(content)) + content
+
+
+def relation_message(name: str, columns: list[tuple[str, int, bool]], *, identity: bytes = b"d") -> bytes:
+    head = b"R" + struct.pack(">I", TABLE_OID) + b"public\0" + name.encode() + b"\0" + identity
+    body = b"".join(
+        bytes([key]) + column.encode() + b"\0" + struct.pack(">Ii", oid, -1) for column, oid, key in columns
+    )
+    return head + struct.pack(">H", len(columns)) + body
+
+
+def table(
+    *names: str, keys: tuple[str, ...] = ("id",), identity: ReplicaIdentity = "default", oid: int = TABLE_OID
+) -> Relation:
+    """A table of text columns."""
+    columns = tuple(Column(name, TEXT, identity == "full" or name in keys, name in keys) for name in names)
+    return Relation(oid, "public", "things", identity, columns)
