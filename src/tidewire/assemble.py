@@ -16,7 +16,7 @@ from tidewire.model.errors import ConfigurationError
 from tidewire.model.position import Lsn, parse_lsn
 from tidewire.postgres.connection import connect
 from tidewire.postgres.embedded import EmbeddedPostgres
-from tidewire.postgres.slot import TemporarySlot
+from tidewire.postgres.slot import DurableSlot, TemporarySlot
 from tidewire.postgres.source import PostgresSource
 from tidewire.settings import Settings, load
 
@@ -85,6 +85,17 @@ async def spectate(
         tasks.start(relay_to_the_end(), name="relay")
         await source.ready()
         yield Spectator(source, items)
+
+
+def durable_source(chosen: Settings, dsn: str, *, once: bool = False) -> PostgresSource:
+    """Make the source on the durable slot: confirm what is safe, and a later one goes on from there."""
+    return PostgresSource(
+        dsn,
+        DurableSlot(chosen.slot, failover=chosen.failover_slot),
+        chosen.publications,
+        queue_bytes=chosen.queue_bytes,
+        until=_end_of_log(dsn) if once else None,
+    )
 
 
 def _stay_silent(_name: str, _error: Exception) -> None:

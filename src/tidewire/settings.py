@@ -2,13 +2,20 @@
 
 import tomllib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from tidewire.model.errors import ConfigurationError
 
 PREFIX = "TIDEWIRE_"
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Bytes = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+SlotName = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,63}\Z")]
+"""What Postgres allows as the name of a replication slot."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,21 +25,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The database to follow; without it the embedded Postgres in `data_dir` runs."""
     data_dir: str = ".tidewire"
     """Where the embedded Postgres keeps its files."""
-    postgres_port: int | None = None
+    postgres_port: Port | None = None
     """Loopback port of the embedded Postgres; without it only the unix socket listens."""
     postgres_bin: str | None = None
     """Folder with Postgres programs for the embedded server (also TIDEWIRE_PG_BIN)."""
-    slot: str = "tidewire"
+    slot: SlotName = "tidewire"
     """Name of the durable replication slot; nodes with the same slot are one cluster."""
-    publications: tuple[str, ...] = ("supabase_realtime", "supabase_realtime_messages_publication")
+    publications: Annotated[tuple[str, ...], Meta(min_length=1)] = (
+        "supabase_realtime",
+        "supabase_realtime_messages_publication",
+    )
     """Publications whose tables are followed."""
     failover_slot: bool = False
     """Ask Postgres 17+ to keep the slot on its standbys, so that a promotion loses nothing."""
-    queue_bytes: int = 64 * 2**20
+    queue_bytes: Bytes = 64 * 2**20
     """How much undecoded log may wait in memory before the connection is dropped and resumed later."""
-    history_bytes: int = 64 * 2**20
+    history_bytes: Bytes = 64 * 2**20
     """How much of the recent past the in-memory bus keeps."""
-    history_age_s: float = 300.0
+    history_age_s: Seconds = 300.0
     """How old the recent past in the in-memory bus may grow."""
 
     def public(self) -> dict[str, Any]:
@@ -51,7 +61,7 @@ def load(
     try:
         merged: dict[str, Any] = tomllib.loads(toml_text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"reading tidewire.toml: {error}") from None
+        raise ConfigurationError(f"reading tidewire.toml: {error}", hint="correct the file's syntax") from None
     fields = {field.name: field for field in msgspec.structs.fields(Settings)}
     if environ.get("DATABASE_URL"):
         merged["database_url"] = environ["DATABASE_URL"]
@@ -64,4 +74,6 @@ def load(
     try:
         return msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"reading settings: {error}", hint="see docs/reference/settings.md") from None
+        raise ConfigurationError(
+            f"reading settings: {error}", hint="docs/reference/settings.md lists every setting"
+        ) from None

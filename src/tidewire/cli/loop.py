@@ -14,17 +14,20 @@ def run_async(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
-    loop = asyncio.get_running_loop()
     stopped = False
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(work)
+    task = asyncio.current_task()
 
-        def stop() -> None:
-            nonlocal stopped
-            stopped = True
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        if task is not None:
             task.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop)
-    if stopped:
-        raise KeyboardInterrupt
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if stopped:
+            raise KeyboardInterrupt from None
+        raise

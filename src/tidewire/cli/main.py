@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tidewire import __version__
+from tidewire.cli.bench import bench
 from tidewire.cli.demo import demo
 from tidewire.cli.doctor import doctor
 from tidewire.cli.logs import Level, configure
@@ -43,6 +44,7 @@ def main(
     configure(log_level)
 
 
+app.command("bench")(bench)
 app.command("demo")(demo)
 app.command("doctor")(doctor)
 app.command("migrate")(migrate)
@@ -59,6 +61,3 @@ def run() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; say nothing on the way out
-        sys.exit(141)

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Annotated
 
 import typer
@@ -11,15 +12,16 @@ from tidewire import assemble
 from tidewire.cli.loop import run_async
 from tidewire.cli.output import err, out
 from tidewire.model.change import Change, LogicalMessage, Resync, Transaction
-from tidewire.model.errors import ConfigurationError
+from tidewire.model.errors import ConfigurationError, SlotLost
 from tidewire.model.line import change_json, message_json, row_words, timestamp_text
 from tidewire.model.position import StreamPosition, parse_position
+from tidewire.postgres.source import PostgresSource
 
 EARLIEST = "earliest"
 COLOURS = {"INSERT": "green", "UPDATE": "yellow", "DELETE": "red", "TRUNCATE": "magenta"}
 
 
-def tail(
+def tail(  # noqa: PLR0917 - typer turns parameters into options, which have no order
     table: Annotated[
         list[str] | None, typer.Option("--table", "-t", help="Only this table (name or schema.name); repeatable.")
     ] = None,
@@ -30,6 +32,9 @@ def tail(
     once: Annotated[
         bool, typer.Option("--once/--follow", help="Stop when everything committed by now is shown.")
     ] = False,
+    durable: Annotated[
+        bool, typer.Option("--durable", help="Go on where the last durable tail stopped; nothing between is missed.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="JSON lines; the default when the output is not a terminal.")
     ] = False,
@@ -37,20 +42,44 @@ def tail(
 ) -> None:
     """Show row changes the moment they commit.
 
-    Looking on disturbs nothing: a temporary replication slot is used and is gone when you stop.
+    Looking on disturbs nothing: a temporary replication slot is used and is gone when you stop. With --durable the
+    durable slot is used instead: Postgres keeps the log from the last line written, until you come back.
     """
+    if durable and since is not None:
+        raise ConfigurationError(
+            "reading the command line: expected --since or --durable, got both",
+            hint="--durable goes on by itself; use --since to look at the past without moving on",
+        )
     after = _parse_since(since)
     settings = assemble.settings(database_url=database_url)
     printer = Printer(tuple(table or ()), after, as_json=as_json or not sys.stdout.isatty())
-
-    async def show(dsn: str) -> None:
-        async with assemble.spectate(settings, dsn, past=since is not None, once=once) as seen:
-            printer.begin(seen.epoch)
-            async for item in seen.items:
-                printer.print(item, seen.epoch)
-
     with assemble.database(settings) as dsn:
-        run_async(show(dsn))
+        if durable:
+            run_async(_follow_durably(assemble.durable_source(settings, dsn, once=once), printer))
+        else:
+            run_async(_look_on(assemble.spectate(settings, dsn, past=since is not None, once=once), printer))
+
+
+async def _look_on(spectating: AbstractAsyncContextManager[assemble.Spectator], printer: "Printer") -> None:
+    async with spectating as seen:
+        printer.begin(seen.epoch)
+        async for item in seen.items:
+            printer.print(item, seen.epoch)
+
+
+async def _follow_durably(source: PostgresSource, printer: "Printer") -> None:
+    """Confirm what was written, and only then: whoever reads our output gets everything at least once."""
+    while True:
+        try:
+            async with aclosing(source.transactions()) as parts:
+                async for part in parts:
+                    printer.print(part, source.epoch)
+                    if part.end_lsn is not None:
+                        source.confirm(part.end_lsn)
+        except SlotLost as lost:
+            printer.print(Resync(await source.restart(), lost.message), source.epoch)
+        else:
+            return
 
 
 class Printer:

@@ -15,8 +15,9 @@
     ├── DecodeError               bytes in the log that pgoutput does not allow
     ├── EmbeddedPostgresError     the bundled server cannot start
     ├── MigrationError            the schema objects could not be brought up to date
-    └── BusError
-        └── SubscriberLagged      a subscriber fell behind the bounded history
+    ├── BusError
+    │   └── SubscriberLagged      a subscriber fell behind the bounded history
+    └── BenchmarkFailed           a benchmark could not be carried out
 
 The class docstring is the default message; `code` is the stable name that logs, JSON output and documentation use;
 `hint` tells the reader what to do next; `retryable` says whether trying again unchanged can help.
@@ -124,3 +125,7 @@ class SubscriberLagged(BusError):  # noqa: N818
     """A subscriber fell behind what the bus keeps."""
 
     default_hint = "read the current state again, then follow from now"
+
+
+class BenchmarkFailed(TidewireError):  # noqa: N818
+    """The benchmark could not be carried out."""

@@ -58,6 +58,8 @@ def translated(doing: str) -> Iterator[None]:
 def translate(error: psycopg.Error, doing: str) -> PostgresError | ConfigurationError:
     """Choose our error for one of psycopg's. Never includes the connection string or a row."""
     message = f"{doing}: {_first_line(error)}"
+    if isinstance(error, pg.ObjectNotInPrerequisiteState) and "wal_level" in message:
+        return LogicalDecodingOff(message)
     for theirs, ours in _TRANSLATIONS:
         if isinstance(error, theirs):
             return ours(message)
@@ -81,7 +83,7 @@ _TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[PostgresError | Configurati
 
 
 def _connection_failure(message: str) -> PostgresError:
-    """libpq reports refusals during connection start as text without an SQLSTATE."""
+    """Libpq reports refusals during connection start as text without an SQLSTATE."""
     if "password" in message or "authentication" in message or 'role "' in message or "pg_hba.conf" in message:
         return AuthenticationFailed(message)
     if 'database "' in message and "does not exist" in message:

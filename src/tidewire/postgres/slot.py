@@ -12,7 +12,7 @@ import psycopg
 from msgspec import Struct
 from psycopg.sql import SQL, Literal
 
-from tidewire.model.errors import LogicalDecodingOff, MigrationError, PostgresError, SlotLost, SlotTaken
+from tidewire.model.errors import MigrationError, PostgresError, SlotLost, SlotTaken
 from tidewire.model.position import Lsn, parse_lsn
 from tidewire.postgres import queries
 from tidewire.postgres.connection import translated
@@ -103,12 +103,7 @@ class DurableSlot:
         await connection.execute(queries.load("slot_drop"), {"slot": self.name})
         version = connection.info.server_version
         create = "slot_create_failover" if self._failover and version >= 170000 else "slot_create"
-        try:
-            cursor = await connection.execute(queries.load(create), {"slot": self.name})
-        except psycopg.errors.ObjectNotInPrerequisiteState as error:
-            if "wal_level" in str(error):
-                raise LogicalDecodingOff from None
-            raise
+        cursor = await connection.execute(queries.load(create), {"slot": self.name})
         row = await cursor.fetchone()
         if row is None:
             raise PostgresError(f"creating slot {self.name}: Postgres returned nothing")

@@ -74,6 +74,7 @@ class PostgresSource:
         self._until = until
         self._finished = False
         self._started = asyncio.Event()
+        self._delivered = 0
         self._confirmed = Lsn(0)
         self._told = 0
         self._standby: Standby | None = None
@@ -93,7 +94,7 @@ class PostgresSource:
         """After SlotLost: begin a new history on a new slot and return its epoch. Then iterate again."""
         async with await connect_async(self._dsn) as sql:
             start = await self._slot.replace(sql)
-        self._after, self._confirmed, self._told = None, Lsn(0), 0
+        self._after, self._delivered, self._confirmed, self._told = None, 0, Lsn(0), 0
         self.epoch = start.epoch
         return start.epoch
 
@@ -109,6 +110,7 @@ class PostgresSource:
                         if part is not None:
                             yield part
             except SlotBusy:
+                streamed = True  # the way to the slot works, so waiting must outlast a restart of Postgres
                 self._note("standby")
                 delay_s = STANDBY_POLL_S * (0.5 + random.random())  # noqa: S311 - spreading load, not hiding anything
             except TidewireError as error:
@@ -125,11 +127,16 @@ class PostgresSource:
     async def _stream_once(self) -> AsyncGenerator[Transaction | None, None]:
         """Follow one connection until it ends. Yields None once when streaming has begun."""
         async with await connect_async(self._dsn) as sql, await connect_replication(self._dsn) as walsender:
+            # Before the slot is made: without a reader it would hold back the log for ever.
+            publications = await self._existing_publications(sql)
             start = await self._prepare(sql, walsender)
             standby = Standby(start.confirmed)
+            # What an earlier connection handed out is skipped on this one, but still awaits its confirmation.
+            standby.deliver(self._delivered)
+            standby.confirm(self._confirmed)
             stream = ReplicationStream(walsender, standby, queue_bytes=self._queue_bytes, silence_s=self._silence_s)
             try:
-                await stream.start(start.name, await self._existing_publications(sql), start.confirmed)
+                await stream.start(start.name, publications, start.confirmed)
                 self._standby, self._stream = standby, stream
                 self._note("streaming", slot=start.name, at=format_lsn(start.confirmed))
                 self._started.set()
@@ -151,13 +158,15 @@ class PostgresSource:
             except PostgresError as error:
                 raise await self._explain(error, sql) from None
             finally:
+                if self._stream is not None:  # while another node streams, it is not us who move the slot
+                    self._told = max(self._told, standby.flushed)
                 self._standby = self._stream = None
-                self._told = standby.flushed
                 await stream.close()
 
     def _deliver(self, part: Transaction, standby: Standby) -> None:
         """Note what is about to leave: as outstanding, and as the place to resume behind."""
-        standby.deliver(part.end_lsn or part.commit_lsn)
+        self._delivered = part.end_lsn or part.commit_lsn
+        standby.deliver(self._delivered)
         if part.events:
             self._after = Resume(part.commit_lsn, part.events[-1].index)
 
@@ -192,6 +201,8 @@ class PostgresSource:
         """
         if "publication" in error.message and "does not exist" in error.message:
             return SlotLost(f"{error.message}: it was created after the slot's position")
+        if error.retryable:
+            return error  # the next attempt looks at the slot; this connection may be as dead as the other one
         try:
             facts = await read_slot(sql, self._slot.name)
         except psycopg.Error:
@@ -199,11 +210,13 @@ class PostgresSource:
         return SlotLost(f"{error.message}: {facts.lost}") if facts is not None and facts.lost else error
 
     async def close(self) -> None:
-        """Send the last confirmation and hang up, if a stream is running."""
+        """Send the last confirmation and hang up; whoever iterates `transactions()` comes to its end."""
+        self._finished = True
         if self._stream is not None:
             await self._stream.close()
 
     def _note(self, status: str, **details: Any) -> None:
         if status != self.status or status == "reconnecting":
             self.status = status
-            log.info("source_status_changed", status=status, **details)
+            say = log.warning if status in {"standby", "reconnecting"} else log.info
+            say("source_status_changed", status=status, **details)

@@ -1,0 +1,1 @@
+"""Measured figures, and the script that writes them."""

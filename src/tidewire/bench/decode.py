@@ -1,0 +1,96 @@
+"""Decoding speed: rows per second of our source and of `pg_recvlogical` to /dev/null, over the same stretch of log.
+
+Both read copies of one slot, in turn, so that both see the same bytes and the same state of the machine.
+"""
+
+import subprocess
+import time
+from contextlib import aclosing, closing
+
+import uvloop
+
+from tidewire.bench.report import Report, judge, median
+from tidewire.bench.server import PUBLICATION, BenchServer, bench_server
+from tidewire.model.change import LogicalMessage
+from tidewire.postgres.connection import connect
+from tidewire.postgres.slot import TemporarySlot
+from tidewire.postgres.source import PostgresSource
+
+SHAPES = (1, 10, 1000)
+"""Rows per transaction."""
+
+ROWS = 200_000
+QUICK_ROWS = 40_000
+ROUNDS = 7
+QUICK_ROUNDS = 3
+NEED = 0.9
+QUEUE_BYTES = 64 * 2**20
+
+
+def run(*, quick: bool, bin_dir: str | None = None) -> Report:
+    """Measure all shapes; the ratios are medians over rounds of ours and theirs in turn."""
+    rows, rounds = (QUICK_ROWS, QUICK_ROUNDS) if quick else (ROWS, ROUNDS)
+    figures: dict[str, float] = {}
+    ratios: dict[str, float] = {}
+    with bench_server(bin_dir, fsync="off") as server:
+        for shape in SHAPES:
+            end = _write(server, rows // shape, shape)
+            ours, theirs = [], []
+            for _ in range(rounds):
+                theirs.append(rows / _time_recvlogical(server, end))
+                ours.append(rows / _time_source(server))
+            figures[f"rows_per_s_{shape}"] = median(ours)
+            figures[f"pg_recvlogical_rows_per_s_{shape}"] = median(theirs)
+            ratios[f"vs_pg_recvlogical_{shape}"] = median([a / b for a, b in zip(ours, theirs, strict=True)])
+        version = server.programs.version
+    needs = dict.fromkeys(ratios, (">=", NEED))
+    return judge("decode", postgres=version, figures=figures, ratios=ratios, needs=needs)  # type: ignore[arg-type]
+
+
+def _write(server: BenchServer, transactions: int, rows_each: int) -> str:
+    """Fill a stretch of log behind a fresh slot and return where it ends."""
+    with closing(connect(server.dsn)) as connection:
+        connection.execute("truncate bench restart identity")
+        connection.execute(
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = 'bench'"
+        )
+        connection.execute("select pg_create_logical_replication_slot('bench', 'pgoutput')")
+        connection.execute("set synchronous_commit = off")
+        connection.execute(f"call bench_write({transactions:d}, {rows_each:d})")
+        row = connection.execute("select pg_logical_emit_message(true, 'end', '')::text").fetchone()
+        connection.execute("select pg_logical_emit_message(true, 'after the end', '')")  # lets --endpos act at once
+        connection.execute("checkpoint")
+    return str(row[0]) if row else ""
+
+
+def _time_source(server: BenchServer) -> float:
+    started = time.perf_counter()
+    uvloop.run(_read(server))
+    return time.perf_counter() - started
+
+
+async def _read(server: BenchServer) -> None:
+    source = PostgresSource(
+        server.dsn, TemporarySlot(copy_of="bench", past=True), (PUBLICATION,), queue_bytes=QUEUE_BYTES
+    )
+    async with aclosing(source.transactions()) as transactions:
+        async for part in transactions:
+            last = part.events[-1] if part.events else None
+            if isinstance(last, LogicalMessage) and last.prefix == "end":
+                return
+
+
+def _time_recvlogical(server: BenchServer, end: str) -> float:
+    with closing(connect(server.dsn)) as connection:
+        connection.execute("select pg_copy_logical_replication_slot('bench', 'theirs')")
+        command = [
+            server.programs.path("pg_recvlogical"),
+            *("--dbname", server.dsn, "--slot", "theirs", "--start", "--file", "/dev/null", "--endpos", end),
+            *("--option", "proto_version=1", "--option", f"publication_names={PUBLICATION}"),
+            *("--option", "messages=true", "--fsync-interval", "0", "--no-loop"),
+        ]
+        started = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
+        seconds = time.perf_counter() - started
+        connection.execute("select pg_drop_replication_slot('theirs')")
+    return seconds

@@ -1,0 +1,48 @@
+"""`tidewire bench NAME`: runs one measurement and holds it against the needs; exit code 1 when one is not met."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from tidewire import assemble
+from tidewire.bench import decode, latency, memory
+from tidewire.bench.report import Report
+from tidewire.cli.output import err, out, print_json
+
+BENCHMARKS: dict[str, Callable[..., Report]] = {"decode": decode.run, "latency": latency.run, "memory": memory.run}
+
+
+class Name(StrEnum):
+    """Which measurement."""
+
+    DECODE = "decode"
+    LATENCY = "latency"
+    MEMORY = "memory"
+
+
+def bench(
+    name: Annotated[Name, typer.Argument(help="What to measure.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A short form, for a first look.")] = False,
+) -> None:
+    """Measure on a throw-away server. Quote the ratios: they were taken in turn, so a noisy machine cancels out."""
+    err.print(f"[dim]measuring {name}; this takes {'a few seconds' if quick else 'a minute or two'}[/]")
+    report = BENCHMARKS[name](quick=quick, bin_dir=assemble.settings().postgres_bin)
+    if as_json:
+        print_json(report)
+    else:
+        _print_table(report)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _print_table(report: Report) -> None:
+    table = Table("figure", "value", "need", box=None, header_style="dim")
+    for name, value in {**report.figures, **report.ratios}.items():
+        need = report.needs.get(name)
+        table.add_row(name, f"{value:,.2f}", f"{need[0]} {need[1]:g}" if need else "")
+    out.print(table)
+    out.print("[bold green]met[/]" if report.ok else "[bold red]not met[/]")

@@ -1,0 +1,36 @@
+-- The table that benchmarks write: ten columns of common types, old rows complete.
+create table bench (
+  id bigint generated always as identity primary key,
+  name text not null,
+  note text not null,
+  created_at timestamptz not null default clock_timestamp(),
+  price numeric(12, 2) not null default 12.50,
+  active boolean not null default true,
+  token uuid not null default gen_random_uuid(),
+  details jsonb not null default '{"colour": "green", "size": 12}',
+  amount integer not null default 7,
+  score double precision not null default 1.5
+);
+
+alter table bench replica identity full;
+
+create publication bench for table bench;
+
+-- Every second transaction inserts rows; the one after it updates them, so that old rows are in the log as well.
+create procedure bench_write(transactions integer, rows_each integer)
+language plpgsql as $$
+declare
+  last bigint := 0;
+begin
+  for number in 1..transactions loop
+    if number % 2 = 1 then
+      select coalesce(max(id), 0) into last from bench;
+      insert into bench (name, note)
+      select 'name ' || n, 'a longer text with the number ' || n from generate_series(1, rows_each) as n;
+    else
+      update bench set amount = amount + 1, note = note || '!' where id > last;
+    end if;
+    commit;
+  end loop;
+end
+$$;

@@ -1,0 +1,81 @@
+"""The documentation is true: Python blocks run, commands succeed, every setting and error has its heading."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import psycopg
+import pytest
+
+from tidewire.model import errors
+from tidewire.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
+BLOCK = re.compile(r"^```(?P<kind>python|console)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+RUNNABLE = [page for page in PAGES if page.parent != ROOT and BLOCK.search(page.read_text())]
+LINK = re.compile(r"\[[^\]]*\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
+
+
+def headings(page: str) -> set[str]:
+    return set(re.findall(r"^## `?(\w+)`?$", (ROOT / page).read_text(), re.MULTILINE))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_blocks_run(page: Path, database: str, tmp_path: Path) -> None:
+    """Blocks of one page share one database, in order. Python blocks share their names, and know `dsn`."""
+    names: dict[str, object] = {"dsn": database}
+    environ = {**os.environ, "DATABASE_URL": database, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for block in BLOCK.finditer(page.read_text()):
+        if block["kind"] == "python":
+            exec(compile(block["text"], str(page), "exec"), names)  # noqa: S102 - our own documentation
+            continue
+        for line in block["text"].splitlines():
+            if line.startswith("$ "):
+                result = subprocess.run(
+                    shlex.split(line[2:]), env=environ, cwd=tmp_path, capture_output=True, text=True, check=False
+                )
+                allowed = {0, 1, 2} if " doctor" in line else {0}  # what doctor finds is its exit code
+                assert result.returncode in allowed, f"{line}\n{result.stdout}{result.stderr}"
+                assert "Traceback" not in result.stderr, result.stderr
+    with psycopg.connect(database) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+
+
+def test_every_setting_is_documented() -> None:
+    fields = {field.name for field in msgspec.structs.fields(Settings)}
+    assert headings("docs/reference/settings.md") == fields
+
+
+def test_every_error_is_documented_and_drawn() -> None:
+    classes = {
+        name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__
+    }
+    assert headings("docs/reference/errors.md") == classes
+    drawing = set(re.findall(r"[├└]── (\w+)", errors.__doc__ or "")) | {"TidewireError"}
+    assert drawing == classes
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
+    assert not broken
+
+
+def test_invariants_name_tests_that_exist() -> None:
+    for reference in re.findall(r"`(tests/[^`]+)`", (ROOT / "ARCHITECTURE.md").read_text()):
+        path, _, name = reference.partition("::")
+        assert (ROOT / path).exists(), path
+        assert not name or f"def {name}(" in (ROOT / path).read_text(), reference
+
+
+def test_the_drawing_names_modules_that_exist() -> None:
+    source = ROOT / "src" / "tidewire"
+    for path in re.findall(r"src/tidewire/[\w/]+\.py", (ROOT / "ARCHITECTURE.md").read_text()):
+        assert (ROOT / path).exists(), path
+    assert (source / "assemble.py").exists()
