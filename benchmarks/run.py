@@ -1,4 +1,4 @@
-"""Runs every benchmark one after another and writes benchmarks/results/NAME.json. Exit code 1 when a need is not met."""
+"""Runs every benchmark in turn and writes benchmarks/results/NAME.json. Exit code 1 when a need is not met."""
 
 import json
 import subprocess
