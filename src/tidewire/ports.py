@@ -1,7 +1,7 @@
-"""The contracts between the floors. Each fits on a screen and has one shared conformance suite that every implementation passes."""
+"""The contracts between the floors. Each fits on a screen and has one shared test suite for all its implementations."""
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from collections.abc import AsyncGenerator, Sequence
+from typing import Final, Protocol, Self
 
 from msgspec import Struct
 
@@ -17,17 +17,28 @@ class ChangeSource(Protocol):
         """Name of the unbroken history that positions belong to; known once `transactions()` has started."""
         ...
 
-    def transactions(self) -> AsyncIterator[Transaction]:
-        """Yield parts in order, at least once, never with a gap. Raises SlotLost when that cannot be kept."""
+    def transactions(self) -> AsyncGenerator[Transaction, None]:
+        """Yield parts in order, at least once, without a gap; close it when you stop. Raises SlotLost if it cannot."""
         ...
 
     def confirm(self, lsn: Lsn) -> None:
         """Allow Postgres to forget everything up to `lsn`. Call it only after the transaction is held elsewhere."""
         ...
 
+    async def restart(self) -> str:
+        """Begin a new history after SlotLost and return its epoch. Announce it, then call `transactions()` again."""
+        ...
+
+
+CHANGES: Final = "changes"
+"""The topic that carries every committed transaction, as written by `tidewire.wal.envelope`."""
+
 
 class Envelope(Struct, frozen=True, gc=False):
-    """One message on the bus. `sequence` grows by one per topic; `key` is the sender's own increasing mark, or empty."""
+    """One message on the bus. On a kept topic `sequence` counts from 1 without holes; elsewhere it is 0.
+
+    `key` is the sender's own increasing mark, or empty.
+    """
 
     topic: str
     sequence: int
@@ -36,40 +47,45 @@ class Envelope(Struct, frozen=True, gc=False):
 
 
 class Bus(Protocol):
-    """Ordered topics with a bounded past.
+    """Ordered topics. Some are kept: they have a bounded past. All others reach only those who are subscribed.
 
-    A `key` that is not greater (as text) than the topic's last key is a repeat and is ignored, so a publisher that
-    restarts may simply publish again.
+    On a kept topic a `key` that is not greater (as text) than the last key is a repeat and is ignored, so a publisher
+    that restarts, or that was cancelled and does not know how far it came, simply publishes again.
     """
 
     async def publish(self, topic: str, payload: bytes, *, key: str = "") -> None:
         """Return once the bus holds the message. Waits for slow subscribers, but not for ever: those are cut off."""
         ...
 
-    def subscribe(self, topics: Sequence[str], *, after: int | None = None) -> "Subscription":
-        """Follow topics from now, or from just after sequence `after` (one topic) while the past still holds it."""
+    async def subscribe(self, topics: Sequence[str], *, after: int | None = None) -> "Subscription":
+        """Follow topics: everything published once this has returned, or from just after `after` on one kept topic.
+
+        Raises SubscriberLagged when the past does not reach back to `after`, or never held it.
+        """
         ...
 
-    async def history(self, topic: str, *, after: int = 0, limit: int = 1000) -> Sequence[Envelope]:
-        """Return kept messages with a sequence greater than `after`, oldest first. Raises SubscriberLagged if some are gone."""
+    async def history(self, topic: str, *, after: int | None = None, limit: int = 1000) -> Sequence[Envelope]:
+        """Return kept messages, oldest first: all, or those after `after`. Raises SubscriberLagged as above."""
         ...
 
     async def last_key(self, topic: str) -> str:
-        """Return the key of the topic's newest message, or an empty text."""
+        """Return the greatest key that the kept topic has seen, or an empty text; it outlives the bounded past."""
         ...
 
     async def close(self) -> None:
-        """End every subscription."""
+        """End every subscription after what it already holds; publishing and subscribing raise BusError from now on."""
         ...
 
 
 class Subscription(Protocol):
-    """A place in some topics. Iterate it, and close it when done."""
+    """A place in some topics: iterate it in one task, and close it when done."""
 
-    def __aiter__(self) -> AsyncIterator[Envelope]:
-        """Yield messages in order. Raises SubscriberLagged when this subscriber was cut off for being slow."""
+    def __aiter__(self) -> Self: ...
+
+    async def __anext__(self) -> Envelope:
+        """Wait for the next message. Raises SubscriberLagged, after what was held, when cut off for being slow."""
         ...
 
     def close(self) -> None:
-        """Stop; the iterator ends."""
+        """Stop now: what is still held is dropped and the iterator ends."""
         ...
