@@ -10,7 +10,9 @@ from pathlib import Path
 import msgspec
 import psycopg
 import pytest
+from typer.main import get_command
 
+from tidewire.cli.main import app
 from tidewire.model import errors
 from tidewire.settings import Settings
 
@@ -59,6 +61,15 @@ def test_every_error_is_documented_and_drawn() -> None:
     assert headings("docs/reference/errors.md") == classes
     drawing = set(re.findall(r"[├└]── (\w+)", errors.__doc__ or "")) | {"TidewireError"}
     assert drawing == classes
+
+
+def test_every_command_and_option_is_documented() -> None:
+    text = (ROOT / "docs/reference/commands.md").read_text()
+    assert headings("docs/reference/commands.md") == {str(command.name) for command in app.registered_commands}
+    for command in get_command(app).commands.values():  # type: ignore[attr-defined]  # a group, says nobody's stub
+        for parameter in command.params:
+            longest = max(parameter.opts, key=len)
+            assert longest in text or not longest.startswith("--"), f"{command.name} {longest}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

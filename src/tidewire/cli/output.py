@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.text import Text
 
 from tidewire.model.errors import TidewireError
 
@@ -19,6 +20,6 @@ def print_json(value: Any) -> None:
 
 def complain(error: TidewireError) -> None:
     """Say what went wrong and what to do about it, in two short lines on stderr."""
-    err.print(f"[bold red]error[/] {error.code}:", error.message, markup=True)
+    err.print(Text.assemble(("error ", "bold red"), f"{error.code}: {error.message}"))
     if error.hint:
-        err.print("[bold]fix[/]   ", error.hint)
+        err.print(Text.assemble(("fix   ", "bold"), error.hint))

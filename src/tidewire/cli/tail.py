@@ -107,7 +107,7 @@ class Printer:
     def print(self, item: Transaction | Resync, epoch: str) -> None:
         """Write the events that were asked for; one flush a part, so that a pipe sees them at once."""
         if isinstance(item, Resync):
-            err.print(f"[bold red]gap[/] changes were missed: {item.reason}")
+            err.print(Text.assemble(("gap ", "bold red"), f"changes were missed: {item.reason}"))
             return
         lines = [line for event in item.events if (line := self._line(event, item, epoch)) is not None]
         if not lines:
