@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tidewire.postgres.embedded_errors import (
+    held_by_another,
     in_recovery,
     last_meaningful_line,
-    held_by_another,
     os_failure,
     start_failure,
 )

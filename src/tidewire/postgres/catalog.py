@@ -1,6 +1,5 @@
 """What the log leaves out about a table: names and parts of types, and the primary key. Reads; never writes."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import psycopg
@@ -26,18 +25,19 @@ class Catalog:
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self._connection = connection
-        self._types: dict[int, PgType] = {}
 
     async def describe(self, message: RelationMessage) -> Relation:
         """Return the table's shape with types and key. A type that is gone by now is read as plain text."""
+        oids = sorted({column.type_oid for column in message.columns})
         with translated("reading the catalog"):
-            await self._load_types({column.type_oid for column in message.columns})
+            cursor = await self._connection.execute(queries.load("catalog_types"), {"oids": oids})
+            types = {row[0]: row for row in await cursor.fetchall()}
             cursor = await self._connection.execute(queries.load("catalog_primary_key"), {"relation": message.oid})
             primary = {name for (name,) in await cursor.fetchall()}
         columns = tuple(
             Column(
                 name=column.name,
-                type=self._types.get(column.type_oid) or PgType(column.type_oid, "unknown"),
+                type=_build_type(column.type_oid, types),
                 identity=column.identity,
                 primary=column.name in primary,
                 typmod=column.typmod,
@@ -45,16 +45,6 @@ class Catalog:
             for column in message.columns
         )
         return Relation(message.oid, message.schema, message.name, message.identity, columns)
-
-    async def _load_types(self, oids: Iterable[int]) -> None:
-        missing = [oid for oid in oids if oid not in self._types]
-        if not missing:
-            return
-        cursor = await self._connection.execute(queries.load("catalog_types"), {"oids": missing})
-        rows = {row[0]: row for row in await cursor.fetchall()}
-        for oid in missing:
-            if oid in rows:
-                self._types[oid] = _build_type(oid, rows)
 
 
 def _build_type(oid: int, rows: dict[int, tuple[Any, ...]]) -> PgType:

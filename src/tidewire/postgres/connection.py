@@ -62,10 +62,10 @@ def translate(error: psycopg.Error, doing: str) -> PostgresError | Configuration
         return LogicalDecodingOff(message)
     for theirs, ours in _TRANSLATIONS:
         if isinstance(error, theirs):
-            return ours(message)
+            return ours(message, hint=ours.default_hint or error.diag.message_hint)
     if error.sqlstate is None and isinstance(error, psycopg.OperationalError):
         return _connection_failure(message)
-    return PostgresError(message)
+    return PostgresError(message, hint=error.diag.message_hint)
 
 
 _TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[PostgresError | ConfigurationError]], ...] = (
@@ -73,6 +73,7 @@ _TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[PostgresError | Configurati
     (pg.InvalidAuthorizationSpecification, AuthenticationFailed),
     (pg.InsufficientPrivilege, MissingPrivilege),
     (pg.UndefinedTable, UnknownTable),
+    (pg.InvalidName, ConfigurationError),
     (pg.ObjectInUse, SlotBusy),
     (pg.AdminShutdown, DatabaseUnreachable),
     (pg.CrashShutdown, DatabaseUnreachable),
@@ -84,6 +85,8 @@ _TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[PostgresError | Configurati
 
 def _connection_failure(message: str) -> PostgresError:
     """Libpq reports refusals during connection start as text without an SQLSTATE."""
+    if "authentication request" in message:  # libpq waited for one and read something else
+        return DatabaseUnreachable(message, hint="what answers there is no Postgres: check host and port")
     if "password" in message or "authentication" in message or 'role "' in message or "pg_hba.conf" in message:
         return AuthenticationFailed(message)
     if 'database "' in message and "does not exist" in message:

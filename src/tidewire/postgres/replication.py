@@ -70,7 +70,9 @@ class ReplicationStream:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._heard_at = time.monotonic()
+        self._socket = -1
         self._reading = False
+        self._closed = False
         self.overflowed = False
 
     async def start(self, slot: str, publications: tuple[str, ...], at: int) -> None:
@@ -86,7 +88,8 @@ class ReplicationStream:
             if result.status != ExecStatus.COPY_BOTH:
                 raise psycopg.errors.error_from_result(result)
         self._pgconn.nonblocking = 1
-        self._loop.add_reader(self._pgconn.socket, self._drain)
+        self._socket = self._pgconn.socket  # remembered, because libpq forgets it when the connection breaks
+        self._loop.add_reader(self._socket, self._drain)
         self._reading = True
         self._loop.call_soon(self._drain)
         self._tick()
@@ -94,7 +97,7 @@ class ReplicationStream:
     async def batches(self) -> AsyncIterator[list[Item]]:
         """Yield queued items in order until the connection ends; then raise why, unless the queue overflowed."""
         turn_ends_at = 0.0
-        while True:
+        while not self._closed:
             if self._queue:
                 batch, self._queue, self._queued_bytes = self._queue, [], 0
                 yield batch
@@ -118,7 +121,7 @@ class ReplicationStream:
         try:
             self._pgconn.put_copy_data(status)
             if self._pgconn.flush() == 1:
-                self._loop.add_writer(self._pgconn.socket, self._flush)
+                self._loop.add_writer(self._socket, self._flush)
         except psycopg.Error as error:
             self._end(translate(error, "answering the walsender"))
 
@@ -126,6 +129,8 @@ class ReplicationStream:
         """Say how far we are, and hang up."""
         self.send_status()
         self._stop_reading()
+        self._closed = True
+        self._wake.set()
         await self._connection.close()
 
     def _drain(self) -> None:
@@ -142,6 +147,8 @@ class ReplicationStream:
         else:
             if length == -1:
                 self._end(self._copy_error())
+            elif self.overflowed:
+                self._pgconn.finish()  # at once: a walsender that waits for us to read may hold up a checkpoint
         self._heard_at = time.monotonic()
         self._wake.set()
 
@@ -184,7 +191,7 @@ class ReplicationStream:
     def _flush(self) -> None:
         try:
             if self._pgconn.flush() == 0:
-                self._loop.remove_writer(self._pgconn.socket)
+                self._loop.remove_writer(self._socket)
         except psycopg.Error as error:
             self._end(translate(error, "answering the walsender"))
 
@@ -205,8 +212,8 @@ class ReplicationStream:
             self._timer.cancel()
         if self._reading:
             self._reading = False
-            self._loop.remove_reader(self._pgconn.socket)
-            self._loop.remove_writer(self._pgconn.socket)
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
 
 
 def _literal(text: str) -> str:

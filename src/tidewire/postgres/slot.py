@@ -4,15 +4,15 @@ The epoch is written before the slot is made and marked ready after it, so a cra
 """
 
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import psycopg
 from msgspec import Struct
 from psycopg.sql import SQL, Literal
 
-from tidewire.model.errors import MigrationError, PostgresError, SlotLost, SlotTaken
+from tidewire.model.errors import MigrationError, MissingPrivilege, PostgresError, SlotBusy, SlotLost, SlotTaken
 from tidewire.model.position import Lsn, parse_lsn
 from tidewire.postgres import queries
 from tidewire.postgres.connection import translated
@@ -66,18 +66,22 @@ class DurableSlot:
         self, sql: psycopg.AsyncConnection[Any], _walsender: psycopg.AsyncConnection[Any], /
     ) -> SlotStart:
         """Make sure the slot exists and can continue. Raises SlotTaken, or SlotLost when history has a hole."""
-        with translated(f"preparing slot {self.name}"):
+        with _translated(f"preparing slot {self.name}"):
             async with _only_one(sql, self.name):
                 return await self._prepare(sql)
 
-    async def replace(self, sql: psycopg.AsyncConnection[Any], /) -> SlotStart:
-        """Begin anew after SlotLost: use the slot if another node has repaired it by now, else make a new epoch."""
-        with translated(f"replacing slot {self.name}"):
+    async def replace(self, sql: psycopg.AsyncConnection[Any], lost_epoch: str, /) -> SlotStart:
+        """Begin anew after SlotLost: use the slot if another node has begun a new epoch by now, else make one.
+
+        A slot that looks well is replaced too: it was moved, or what lies before it cannot be decoded. Raises SlotBusy.
+        """
+        with _translated(f"replacing slot {self.name}"):
             async with _only_one(sql, self.name):
                 try:
-                    return await self._prepare(sql)
+                    start = await self._prepare(sql)
                 except SlotLost:
                     return await self._create(sql)
+                return await self._create(sql) if start.epoch == lost_epoch else start
 
     async def _prepare(self, connection: psycopg.AsyncConnection[Any]) -> SlotStart:
         facts = await read_slot(connection, self.name)
@@ -95,12 +99,14 @@ class DurableSlot:
             raise SlotLost(f"continuing slot {self.name}: it was dropped")
         if facts.lost is not None or facts.confirmed_flush_lsn is None:
             raise SlotLost(f"continuing slot {self.name}: {facts.lost}")
+        if facts.active:  # where it stands says nothing yet: its holder is still moving it
+            raise SlotBusy(f"continuing slot {self.name}: another connection streams from it")
         return SlotStart(self.name, known[0], parse_lsn(facts.confirmed_flush_lsn))
 
     async def _create(self, connection: psycopg.AsyncConnection[Any]) -> SlotStart:
         epoch = secrets.token_hex(6)
+        await connection.execute(queries.load("slot_drop"), {"slot": self.name})  # first: it may still be in use
         await self._write_epoch(connection, epoch, "pending")
-        await connection.execute(queries.load("slot_drop"), {"slot": self.name})
         version = connection.info.server_version
         create = "slot_create_failover" if self._failover and version >= 170000 else "slot_create"
         cursor = await connection.execute(queries.load(create), {"slot": self.name})
@@ -161,7 +167,7 @@ class TemporarySlot:
             row = await (await walsender.execute(query)).fetchone()  # parameters do not exist on this connection
             return SlotStart(self.name, await self._epoch(sql), parse_lsn(row[0] if row else ""))
 
-    async def replace(self, _sql: psycopg.AsyncConnection[Any], /) -> SlotStart:
+    async def replace(self, _sql: psycopg.AsyncConnection[Any], _lost_epoch: str, /) -> SlotStart:
         """Refuse: whoever looks on must be told that something was missed."""
         raise SlotLost("continuing a temporary slot: it ended with its connection")
 
@@ -174,6 +180,17 @@ class TemporarySlot:
         cursor = await sql.execute(queries.load("slot_read_epoch"), {"slot": self._copy_of})
         row = await cursor.fetchone()
         return str(row[0]) if row else UNKEPT
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        with translated(doing):
+            yield
+    except MissingPrivilege as error:
+        raise MissingPrivilege(
+            error.message, hint="run tidewire migrate as this role, or grant it what realtime.tidewire_slots needs"
+        ) from None
 
 
 @asynccontextmanager

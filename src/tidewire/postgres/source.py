@@ -43,7 +43,7 @@ class SlotKeeper(Protocol):
         """Return a slot that can be streamed from. Raises SlotLost when its history has a hole."""
         ...
 
-    async def replace(self, sql: psycopg.AsyncConnection[Any], /) -> SlotStart:
+    async def replace(self, sql: psycopg.AsyncConnection[Any], lost_epoch: str, /) -> SlotStart:
         """Give the old history up and begin a new epoch."""
         ...
 
@@ -91,9 +91,10 @@ class PostgresSource:
             self._standby.confirm(lsn)
 
     async def restart(self) -> str:
-        """After SlotLost: begin a new history on a new slot and return its epoch. Then iterate again."""
-        async with await connect_async(self._dsn) as sql:
-            start = await self._slot.replace(sql)
+        """After SlotLost: begin a new history, waiting for Postgres, and return its epoch. Then iterate again."""
+        attempt = 0
+        while (start := await self._replace_slot(attempt)) is None:
+            attempt += 1
         self._after, self._delivered, self._confirmed, self._told = None, 0, Lsn(0), 0
         self.epoch = start.epoch
         return start.epoch
@@ -123,6 +124,18 @@ class PostgresSource:
                 delay_s = backoff_s(attempt, random.random())  # noqa: S311 - spreading load, not hiding anything
                 attempt += 1
             await asyncio.sleep(delay_s)
+
+    async def _replace_slot(self, attempt: int) -> SlotStart | None:
+        """Try once; None after waiting, when trying again can help."""
+        try:
+            async with await connect_async(self._dsn) as sql:
+                return await self._slot.replace(sql, self.epoch)
+        except PostgresError as error:
+            if not error.retryable:
+                raise
+            self._note("reconnecting", reason=error.message, attempt=attempt)
+            await asyncio.sleep(backoff_s(attempt, random.random()))  # noqa: S311 - spreading load, not hiding anything
+            return None
 
     async def _stream_once(self) -> AsyncGenerator[Transaction | None, None]:
         """Follow one connection until it ends. Yields None once when streaming has begun."""

@@ -4,12 +4,13 @@ Nothing large is held: as soon as a part is full it leaves, so a transaction of 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import NoReturn
 
 from msgspec import Struct
 
 from tidewire.model.change import Change, Event, LogicalMessage, Transaction
 from tidewire.model.errors import DecodeError
-from tidewire.model.position import Lsn
+from tidewire.model.position import MAX_INDEX, Lsn
 from tidewire.model.relation import Relation
 from tidewire.wal import pgoutput
 from tidewire.wal.protocol import Keepalive
@@ -39,17 +40,20 @@ class Assembler:
         self._after = after or Resume(Lsn(0), -1)
         self._part_events = part_events
         self._part_bytes = part_bytes
-        self._decoders: dict[int, RowDecoder] = {}
+        self._decoders: dict[bytes, RowDecoder] = {}
+        """By relation number, as the four bytes that stand in every message."""
         self._begin: pgoutput.Begin | None = None
         self._index = 0
+        self._skip_to = -1
+        """Events of the open transaction up to this index have been handed out before."""
         self._events: list[Event] = []
         self._bytes = 0
         self._handlers: dict[int, Callable[[bytes], Transaction | None]] = {
             pgoutput.BEGIN: self._on_begin,
             pgoutput.COMMIT: self._on_commit,
-            pgoutput.INSERT: self._on_row,
-            pgoutput.UPDATE: self._on_row,
-            pgoutput.DELETE: self._on_row,
+            pgoutput.INSERT: self._on_insert,
+            pgoutput.UPDATE: self._on_update,
+            pgoutput.DELETE: self._on_delete,
             pgoutput.TRUNCATE: self._on_truncate,
             pgoutput.MESSAGE: self._on_message,
             pgoutput.TYPE: self._on_nothing,  # the catalog knows more about types than this message says
@@ -58,80 +62,92 @@ class Assembler:
 
     def define(self, relation: Relation) -> None:
         """Read rows of `relation` in this shape from here on."""
-        self._decoders[relation.oid] = RowDecoder(relation)
+        self._decoders[relation.oid.to_bytes(4, "big")] = RowDecoder(relation)
 
     def read(self, items: Iterable[bytes | Keepalive]) -> Iterator[Transaction | pgoutput.RelationMessage | Keepalive]:
         """Take the next items of the stream. Three kinds of things come out, in the order of the stream:
 
-        transactions; relations, which must be defined before going on; and keepalives between transactions.
+        transactions; relations, which must be defined before going on; and keepalives between transactions. Raises
+        DecodeError, after which the stream must be started again.
         """
-        feed = self.feed
-        for item in items:
-            if isinstance(item, Keepalive):
-                if self._begin is None:
-                    yield item
-            elif item[:1] == b"R":
-                yield pgoutput.parse_relation(item)
-            elif (part := feed(item)) is not None:
-                yield part
-
-    def feed(self, data: bytes) -> Transaction | None:
-        """Take the next message. Raises DecodeError, after which the stream must be started again."""
+        handlers = self._handlers
         try:
-            handler = self._handlers[data[0]]
-        except LookupError:
-            raise DecodeError(f"reading the log: unknown message {data[:1]!r}") from None
-        try:
-            return handler(data)
+            for item in items:
+                if not isinstance(item, bytes):
+                    if self._begin is None:
+                        yield item
+                elif (handler := handlers.get(item[0])) is not None:
+                    if (part := handler(item)) is not None:
+                        yield part
+                elif item[0] == pgoutput.RELATION:
+                    yield pgoutput.parse_relation(item)
+                else:
+                    raise DecodeError(f"reading the log: unknown message {item[:1]!r}")
         except TRUNCATED:
             raise DecodeError("reading a row: expected more bytes, got the end of the message") from None
+
+    def feed(self, data: bytes) -> Transaction | None:
+        """Take one message that is not a relation; the same as `read` otherwise."""
+        for item in self.read((data,)):
+            if isinstance(item, Transaction):
+                return item
+        return None
 
     def _on_begin(self, data: bytes) -> None:
         if self._begin is not None:
             raise DecodeError("reading the log: a transaction begins inside another")
-        self._begin = pgoutput.parse_begin(data)
+        self._begin = begin = pgoutput.parse_begin(data)
+        after = self._after
+        if begin.commit_lsn > after.lsn:
+            self._skip_to = -1
+        else:
+            self._skip_to = after.index if begin.commit_lsn == after.lsn else MAX_INDEX
         self._index = 0
-        self._events = []
-        self._bytes = 0
 
     def _on_commit(self, data: bytes) -> Transaction | None:
-        begin = self._open()
+        begin = self._begin or self._open()
         commit = pgoutput.parse_commit(data)
         if commit.commit_lsn != begin.commit_lsn:
             raise DecodeError("reading the log: a commit does not belong to the open transaction")
         part = self._part(begin, commit.end_lsn)
-        self._begin = None
+        self._begin, self._skip_to = None, -1
         return part
 
-    def _on_row(self, data: bytes) -> Transaction | None:
-        begin = self._begin or self._open()
+    def _on_insert(self, data: bytes) -> Transaction | None:
         index = self._index
         self._index = index + 1
-        if self._already_delivered(begin.commit_lsn, index):
+        if index <= self._skip_to:
             return None
-        decoder = self._decoders.get(int.from_bytes(data[1:5], "big"))
-        if decoder is None:
-            raise DecodeError("reading the log: a row of a relation that was never described")
-        kind = data[0]
-        if kind == pgoutput.INSERT:
-            change = Change(begin.commit_lsn, index, decoder.relation, "INSERT", decoder.insert(data), None)
-        elif kind == pgoutput.UPDATE:
-            new, old = decoder.update(data)
-            change = Change(begin.commit_lsn, index, decoder.relation, "UPDATE", new, old)
-        else:
-            change = Change(begin.commit_lsn, index, decoder.relation, "DELETE", None, decoder.delete(data))
-        self._events.append(change)
-        self._bytes += len(data)
-        if self._bytes >= self._part_bytes or len(self._events) >= self._part_events:
-            return self._part(begin, None)
-        return None
+        begin = self._begin or self._open()
+        decoder = self._decoders.get(data[1:5]) or self._never_described()
+        change = Change(begin.commit_lsn, index, decoder.relation, "INSERT", decoder.insert(data), None)
+        return self._add(change, len(data))
+
+    def _on_update(self, data: bytes) -> Transaction | None:
+        index = self._index
+        self._index = index + 1
+        if index <= self._skip_to:
+            return None
+        begin = self._begin or self._open()
+        decoder = self._decoders.get(data[1:5]) or self._never_described()
+        new, old = decoder.update(data)
+        return self._add(Change(begin.commit_lsn, index, decoder.relation, "UPDATE", new, old), len(data))
+
+    def _on_delete(self, data: bytes) -> Transaction | None:
+        index = self._index
+        self._index = index + 1
+        if index <= self._skip_to:
+            return None
+        begin = self._begin or self._open()
+        decoder = self._decoders.get(data[1:5]) or self._never_described()
+        change = Change(begin.commit_lsn, index, decoder.relation, "DELETE", None, decoder.delete(data))
+        return self._add(change, len(data))
 
     def _on_truncate(self, data: bytes) -> None:
         begin = self._open()
         for oid in pgoutput.parse_truncate(data).relation_oids:
-            if (decoder := self._decoders.get(oid)) is None:
-                raise DecodeError("reading the log: a truncated relation that was never described")
-            if not self._already_delivered(begin.commit_lsn, self._index):
+            decoder = self._decoders.get(oid.to_bytes(4, "big")) or self._never_described()
+            if self._index > self._skip_to:
                 self._events.append(Change(begin.commit_lsn, self._index, decoder.relation, "TRUNCATE", None, None))
             self._index += 1
 
@@ -139,12 +155,11 @@ class Assembler:
         message = pgoutput.parse_emitted(data)
         if not message.transactional:
             return None  # it has no place in the commit order, so no position could name it
-        begin = self._open()
-        if not self._already_delivered(begin.commit_lsn, self._index):
-            self._events.append(LogicalMessage(begin.commit_lsn, self._index, message.prefix, message.content))
-            self._bytes += len(data)
-        self._index += 1
-        return self._part(begin, None) if self._bytes >= self._part_bytes else None
+        begin, index = self._open(), self._index
+        self._index = index + 1
+        if index <= self._skip_to:
+            return None
+        return self._add(LogicalMessage(begin.commit_lsn, index, message.prefix, message.content), len(data))
 
     def _on_nothing(self, data: bytes) -> None:
         pass
@@ -154,9 +169,17 @@ class Assembler:
             raise DecodeError("reading the log: an event outside any transaction")
         return self._begin
 
-    def _already_delivered(self, lsn: Lsn, index: int) -> bool:
-        after = self._after
-        return lsn < after.lsn or (lsn == after.lsn and index <= after.index)
+    def _never_described(self) -> NoReturn:
+        raise DecodeError("reading the log: an event of a relation that was never described")
+
+    def _add(self, event: Event, size: int) -> Transaction | None:
+        """Gather an event; hand over a part when it is full."""
+        events = self._events
+        events.append(event)
+        self._bytes += size
+        if self._bytes >= self._part_bytes or len(events) >= self._part_events:
+            return self._part(self._open(), None)
+        return None
 
     def _part(self, begin: pgoutput.Begin, end_lsn: Lsn | None) -> Transaction | None:
         """Hand over what has gathered. A transaction that holds nothing for anyone is dropped whole."""

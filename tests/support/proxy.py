@@ -1,0 +1,122 @@
+"""A proxy between unix sockets that breaks connections on demand. Runs in a thread, for tests with or without a loop.
+
+Do not call blocking functions of `psycopg.pq` through it: those keep the interpreter's lock, so the proxy stands still.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+VERB_LIMIT_S = 5.0
+CHUNK_BYTES = 65536
+
+
+class BreakableProxy:
+    """Connect to `dsn`; then cut, refuse or freeze. Every verb has taken effect when it returns."""
+
+    def __init__(self, listen: Path, target: Path, *, dsn: str) -> None:
+        self.dsn = dsn
+        self._listen = listen
+        self._target = target
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="breakable-proxy", daemon=True)
+        self._thawed = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.thaw()
+        self.accept()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._run(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(VERB_LIMIT_S)
+        self._loop.close()
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open now."""
+        return len(self._writers) // 2
+
+    def cut(self) -> None:
+        """Break every open connection at once; new ones still come through."""
+        self._run(self._cut())
+
+    def refuse(self) -> None:
+        """Refuse new connections; open ones stay."""
+        self._run(self._refuse())
+
+    def accept(self) -> None:
+        """Accept new connections again."""
+        self._run(self._accept())
+
+    def freeze(self) -> None:
+        """Let nothing through in either direction, without closing anything: the network has become a black hole."""
+        self._loop.call_soon_threadsafe(self._thawed.clear)
+        self._run(asyncio.sleep(0))
+
+    def thaw(self) -> None:
+        """Let everything through again, what was held back first."""
+        self._loop.call_soon_threadsafe(self._thawed.set)
+        self._run(asyncio.sleep(0))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(VERB_LIMIT_S)
+
+    async def _cut(self) -> None:
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _refuse(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self._listen.unlink(missing_ok=True)
+
+    async def _accept(self) -> None:
+        if self._server is None:
+            self._server = await asyncio.start_unix_server(self._handle, self._listen)
+
+    async def _close(self) -> None:
+        await self._refuse()
+        await self._cut()
+        self._thawed.set()  # handlers that were frozen must see that their connection has gone
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            target_reader, target_writer = await asyncio.open_unix_connection(self._target)
+        except OSError:
+            writer.transport.abort()  # the server is down, so the reader of the proxy sees the same
+            return
+        pair = {writer, target_writer}
+        self._writers |= pair
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pass_on(reader, target_writer, pair))
+                both.create_task(self._pass_on(target_reader, writer, pair))
+        finally:
+            self._writers -= pair
+            for end in pair:
+                end.transport.abort()
+
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pair: set[asyncio.StreamWriter]
+    ) -> None:
+        try:
+            while data := await reader.read(CHUNK_BYTES):
+                await self._thawed.wait()
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass  # one end has gone; closing both below tells the other
+        for end in pair:
+            end.close()  # after what is still in the buffers
