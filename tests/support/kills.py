@@ -1,4 +1,4 @@
-"""Kills a reader of the log again and again while rows are written, and checks what all its lives together have seen."""
+"""Kills a reader of the log again and again while rows are written, and checks what all its lives together saw."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ LARGE = 2500
 
 
 class Record(Struct, frozen=True):
-    """What the reader has written: one (commit LSN, index, key) per event, repeats included, in the order of arrival."""
+    """What the reader wrote: one (commit LSN, index, key) per event, repeats included, in the order of arrival."""
 
     events: list[tuple[int, int, int]]
 

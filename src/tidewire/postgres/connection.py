@@ -57,15 +57,23 @@ def translated(doing: str) -> Iterator[None]:
 
 def translate(error: psycopg.Error, doing: str) -> PostgresError | ConfigurationError:
     """Choose our error for one of psycopg's. Never includes the connection string or a row."""
-    message = f"{doing}: {_first_line(error)}"
-    if isinstance(error, pg.ObjectNotInPrerequisiteState) and "wal_level" in message:
-        return LogicalDecodingOff(message)
-    for theirs, ours in _TRANSLATIONS:
-        if isinstance(error, theirs):
-            return ours(message, hint=ours.default_hint or error.diag.message_hint)
     if error.sqlstate is None and isinstance(error, psycopg.OperationalError):
-        return _connection_failure(message)
-    return PostgresError(message, hint=error.diag.message_hint)
+        return _connection_failure(f"{doing}: {_first_line(error)}")
+    return translate_sqlstate(error.sqlstate or "", f"{doing}: {_first_line(error)}", error.diag.message_hint)
+
+
+def translate_sqlstate(sqlstate: str, message: str, hint: str | None = None) -> PostgresError | ConfigurationError:
+    """Choose our error for an SQLSTATE. `message` must say what was being done; our hints come before Postgres's."""
+    if sqlstate == pg.ObjectNotInPrerequisiteState.sqlstate and "wal_level" in message:
+        return LogicalDecodingOff(message)
+    try:
+        given = pg.lookup(sqlstate)
+    except KeyError:
+        return PostgresError(message, hint=hint)
+    for theirs, ours in _TRANSLATIONS:
+        if issubclass(given, theirs):
+            return ours(message, hint=ours.default_hint or hint)
+    return PostgresError(message, hint=hint)
 
 
 _TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[PostgresError | ConfigurationError]], ...] = (

@@ -18,7 +18,7 @@ from tidewire.model.position import Lsn, format_lsn
 from tidewire.postgres import queries
 from tidewire.postgres.catalog import Catalog
 from tidewire.postgres.connection import connect_async, translated
-from tidewire.postgres.replication import SILENCE_S, ReplicationStream, connect_replication
+from tidewire.postgres.replication import PROBES, SILENCE_S, ReplicationStream, connect_replication
 from tidewire.postgres.slot import SlotStart, read_slot
 from tidewire.wal.assembler import Assembler, Resume
 from tidewire.wal.backoff import backoff_s
@@ -139,7 +139,10 @@ class PostgresSource:
 
     async def _stream_once(self) -> AsyncGenerator[Transaction | None, None]:
         """Follow one connection until it ends. Yields None once when streaming has begun."""
-        async with await connect_async(self._dsn) as sql, await connect_replication(self._dsn) as walsender:
+        async with (
+            await connect_async(self._dsn, **PROBES) as sql,
+            await connect_replication(self._dsn) as walsender,
+        ):
             # Before the slot is made: without a reader it would hold back the log for ever.
             publications = await self._existing_publications(sql)
             start = await self._prepare(sql, walsender)
