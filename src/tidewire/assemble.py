@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from tidewire.bus.memory import MemoryBus
 from tidewire.hub import pump
+from tidewire.hub.authorize import Authorizer
+from tidewire.hub.claim_checks import ClaimChecks
 from tidewire.hub.relay import relay
 from tidewire.hub.tasks import Tasks
 from tidewire.model.change import Resync, Transaction
@@ -18,6 +20,8 @@ from tidewire.postgres.connection import connect
 from tidewire.postgres.embedded import EmbeddedPostgres
 from tidewire.postgres.slot import DurableSlot, TemporarySlot
 from tidewire.postgres.source import PostgresSource
+from tidewire.server.jwks import open_keys
+from tidewire.server.secret import shared_secrets
 from tidewire.settings import Settings, load
 
 SETTINGS_FILE = "tidewire.toml"
@@ -41,6 +45,25 @@ def database(chosen: Settings) -> Iterator[str]:
         return
     with EmbeddedPostgres(Path(chosen.data_dir), port=chosen.postgres_port, bin_dir=chosen.postgres_bin) as server:
         yield server.dsn()
+
+
+def claim_checks(chosen: Settings) -> ClaimChecks:
+    """Gather what every token must say."""
+    return ClaimChecks(audience=chosen.jwt_audience, issuer=chosen.jwt_issuer, exact=chosen.jwt_claims)
+
+
+def authorizer(chosen: Settings) -> Authorizer:
+    """Make what verifies tokens. In development this writes a secret when there is none."""
+    return Authorizer(
+        clock=time.time,
+        secrets=shared_secrets(chosen),
+        keys=open_keys(chosen.jwks, ttl_s=chosen.jwks_ttl_s, clock=time.monotonic) if chosen.jwks else None,
+        opaque_keys={
+            **dict.fromkeys(chosen.publishable_keys, "anon"),
+            **dict.fromkeys(chosen.secret_keys, "service_role"),
+        },
+        checks=claim_checks(chosen),
+    )
 
 
 def memory_bus(chosen: Settings) -> MemoryBus:

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -16,11 +16,22 @@ Bytes = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 SlotName = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,63}\Z")]
 """What Postgres allows as the name of a replication slot."""
+MIN_SECRET_CHARS = 32
+Secret = Annotated[str, Meta(min_length=MIN_SECRET_CHARS)]
+"""HS256 asks for 256 bits."""
+PublishableKey = Annotated[str, Meta(pattern=r"^sb_publishable_[A-Za-z0-9_-]{22,200}\Z")]
+SecretKey = Annotated[str, Meta(pattern=r"^sb_secret_[A-Za-z0-9_-]{22,200}\Z")]
+"""22 characters of base64 are 128 bits: more than anybody can try."""
+
+SECRETS = frozenset({"database_url", "jwt_secret", "jwt_secret_previous", "jwks", "publishable_keys", "secret_keys"})
+"""Settings that are never shown; `jwks` because it may hold shared secrets or an address with one."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be configured. Secrets are never printed: see `public()`."""
 
+    mode: Literal["development", "production"] = "development"
+    """Whether missing secrets are made up, or refused together with well-known ones."""
     database_url: str | None = None
     """The database to follow; without it the embedded Postgres in `data_dir` runs."""
     data_dir: str = ".tidewire"
@@ -44,13 +55,35 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How much of the recent past the in-memory bus keeps."""
     history_age_s: Seconds = 300.0
     """How old the recent past in the in-memory bus may grow."""
+    jwt_secret: Secret | None = None
+    """The shared secret that HS256, HS384 and HS512 tokens are signed with; in development one is made."""
+    jwt_secret_previous: Secret | None = None
+    """The secret before the last rotation: still verifies, never signs."""
+    jwks: str | None = None
+    """Public keys that tokens are verified with: a JWK Set as JSON, the path of a file, or a URL."""
+    jwks_ttl_s: Seconds = 600.0
+    """How long keys from a file or URL count before they are read again."""
+    jwt_audience: str | None = None
+    """What `aud` of every token must be or contain."""
+    jwt_issuer: str | None = None
+    """What `iss` of every token must be."""
+    jwt_claims: dict[str, str | int | float | bool] = {}
+    """Further claims that every token must have, with exactly these values."""
+    publishable_keys: tuple[PublishableKey, ...] = ()
+    """Opaque keys that stand for the role anon."""
+    secret_keys: tuple[SecretKey, ...] = ()
+    """Opaque keys that stand for the role service_role."""
 
     def public(self) -> dict[str, Any]:
         """Return the settings without secrets, for logs and `--json`."""
         values: dict[str, Any] = msgspec.to_builtins(self)
-        if self.database_url:
-            values["database_url"] = "(set)"
-        return values
+        return {name: "(set)" if name in SECRETS and value else value for name, value in values.items()}
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.public().items())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return list(self.public().items())
 
 
 def load(
@@ -69,7 +102,7 @@ def load(
         merged["postgres_bin"] = environ["TIDEWIRE_PG_BIN"]
     for name, field in fields.items():
         if (text := environ.get(PREFIX + name.upper())) is not None:
-            merged[name] = text.split(",") if field.name == "publications" else text
+            merged[name] = _from_text(field, text)
     merged.update({name: value for name, value in (flags or {}).items() if value is not None})
     try:
         return msgspec.convert(merged, Settings, strict=False)
@@ -77,3 +110,17 @@ def load(
         raise ConfigurationError(
             f"reading settings: {error}", hint="docs/reference/settings.md lists every setting"
         ) from None
+
+
+def _from_text(field: msgspec.structs.FieldInfo, text: str) -> Any:
+    """Read a variable: lists are separated by commas, mappings are JSON; the rest is converted by its type."""
+    if isinstance(field.default, tuple):
+        return text.split(",") if text else []
+    if field.default_factory is dict:
+        try:
+            return msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            raise ConfigurationError(
+                f"reading {PREFIX}{field.name.upper()}: expected a JSON object", hint='for example {"iss": "me"}'
+            ) from None
+    return text

@@ -8,11 +8,16 @@ import typer
 from rich.table import Table
 
 from tidewire import assemble
-from tidewire.bench import decode, latency, memory
+from tidewire.bench import decode, latency, match, memory
 from tidewire.bench.report import Report
 from tidewire.cli.output import err, out, print_json
 
-BENCHMARKS: dict[str, Callable[..., Report]] = {"decode": decode.run, "latency": latency.run, "memory": memory.run}
+BENCHMARKS: dict[str, Callable[..., Report]] = {
+    "decode": decode.run,
+    "latency": latency.run,
+    "match": match.run,
+    "memory": memory.run,
+}
 
 
 class Name(StrEnum):
@@ -20,6 +25,7 @@ class Name(StrEnum):
 
     DECODE = "decode"
     LATENCY = "latency"
+    MATCH = "match"
     MEMORY = "memory"
 
 

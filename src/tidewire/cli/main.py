@@ -14,6 +14,7 @@ from tidewire.cli.migrate import migrate
 from tidewire.cli.output import complain
 from tidewire.cli.publish import publish_tables
 from tidewire.cli.tail import tail
+from tidewire.cli.token import token
 from tidewire.model.errors import TidewireError
 
 app = typer.Typer(
@@ -50,6 +51,7 @@ app.command("doctor")(doctor)
 app.command("migrate")(migrate)
 app.command("publish")(publish_tables)
 app.command("tail")(tail)
+app.command("token")(token)
 
 
 def run() -> None:

@@ -12,11 +12,12 @@
     │   ├── SlotTaken             the slot name belongs to something else
     │   ├── SlotBusy              another node holds the slot (retryable: wait as standby)
     │   └── SlotLost              the slot cannot continue: history has a hole and everyone must reload
-    ├── DecodeError               bytes in the log that pgoutput does not allow
+    ├── DecodeError               bytes in the log or in a frame that its format does not allow
     ├── EmbeddedPostgresError     the bundled server cannot start
     ├── MigrationError            the schema objects could not be brought up to date
     ├── BusError
     │   └── SubscriberLagged      a subscriber fell behind the bounded history
+    ├── TokenRefused              a token or key does not say who is asking
     └── BenchmarkFailed           a benchmark could not be carried out
 
 The class docstring is the default message; `code` is the stable name that logs, JSON output and documentation use;
@@ -24,6 +25,8 @@ The class docstring is the default message; `code` is the stable name that logs,
 """
 
 from typing import ClassVar
+
+from tidewire.model.reasons import Reason
 
 
 class TidewireError(Exception):
@@ -106,7 +109,7 @@ class SlotLost(PostgresError):  # noqa: N818
 
 
 class DecodeError(TidewireError):
-    """The log holds bytes that pgoutput does not allow."""
+    """Bytes do not have the form that their format demands."""
 
 
 class EmbeddedPostgresError(TidewireError):
@@ -125,6 +128,18 @@ class SubscriberLagged(BusError):  # noqa: N818
     """A subscriber fell behind what the bus keeps."""
 
     default_hint = "read the current state again, then follow from now"
+
+
+class TokenRefused(TidewireError):  # noqa: N818
+    """A token or key does not say who is asking."""
+
+    default_hint = "sign in again, or mint a token with `tidewire token`"
+
+    def __init__(self, reason: Reason, *, handshake: str | None = None) -> None:
+        """Tell clients the `reason`; `handshake` is the text that answers an upgrade request."""
+        super().__init__(f"checking a token: {reason.message}")
+        self.reason = reason
+        self.handshake = handshake or reason.message
 
 
 class BenchmarkFailed(TidewireError):  # noqa: N818

@@ -13,7 +13,7 @@ import psycopg
 
 from tidewire.model.errors import DatabaseUnreachable, TidewireError
 from tidewire.model.position import format_lsn
-from tidewire.postgres.channel import open_channel
+from tidewire.postgres.channel import Channel, open_channel
 from tidewire.postgres.connection import connect_async, translate_sqlstate
 from tidewire.wal.frontend import Ended, Item, Started
 from tidewire.wal.protocol import Keepalive
@@ -59,9 +59,10 @@ class ReplicationStream:
         *,
         queue_bytes: int,
         silence_s: float = SILENCE_S,
+        channel: Channel | None = None,
     ) -> None:
         self._connection = connection
-        self._channel = open_channel(connection)
+        self._channel = channel or open_channel(connection)
         self._standby = standby
         self._queue: list[Logged] = []
         self._queued_bytes = 0

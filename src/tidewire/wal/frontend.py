@@ -5,6 +5,7 @@ as long as decoding it.
 """
 
 from struct import Struct
+from typing import NoReturn
 
 from msgspec import Struct as Value
 
@@ -23,6 +24,8 @@ _LOG_AT = _HEAD_BYTES + XLOG_HEADER_BYTES
 COPY_DATA, COPY_BOTH, COPY_DONE, ERROR = ord("d"), ord("W"), ord("c"), ord("E")
 PASSED_OVER = frozenset(b"NSAZC")
 """Notices, settings, notifications, ready and complete: nothing that a stream depends on."""
+
+_KNOWN = PASSED_OVER | {COPY_DATA, COPY_BOTH, COPY_DONE, ERROR}
 
 
 class Started(Value, frozen=True):
@@ -86,6 +89,8 @@ class Splitter:
         return items
 
     def _keep(self, rest: bytes) -> None:
+        if rest[0] not in _KNOWN:
+            _refuse_kind(rest[0])  # now, and not after waiting for gigabytes that nobody sends
         self._rest = [rest]
         if len(rest) < _HEAD_BYTES:
             self._missing = _HEAD_BYTES - len(rest)
@@ -112,6 +117,10 @@ def _read_other(kind: int, body: bytes) -> Item | None:
         return _read_error(body)
     if kind in PASSED_OVER:
         return None
+    return _refuse_kind(kind)
+
+
+def _refuse_kind(kind: int) -> NoReturn:
     raise DecodeError(f"reading the replication stream: unknown message {bytes((kind,))!r}")
 
 
