@@ -39,6 +39,16 @@ def test_update_of_the_key_carries_the_old_key() -> None:
     assert DEFAULT.update(message) == (("2", "b", "c"), ("1", ABSENT, ABSENT))
 
 
+def test_unchanged_toast_stays_absent_when_the_key_changes() -> None:
+    message = pgoutput.update(("2", "b", ABSENT), key=("1", None, None))
+    assert DEFAULT.update(message) == (("2", "b", ABSENT), ("1", ABSENT, ABSENT))
+
+
+def test_bytes_that_are_not_utf8_are_replaced_in_both_rows() -> None:
+    message = pgoutput.update(("1", "new_", "x"), full=("1", "old_", "x")).replace(b"new_", b"new\xe9")
+    assert FULL.update(message.replace(b"old_", b"old\xe9")) == (("1", "new\ufffd", "x"), ("1", "old\ufffd", "x"))
+
+
 def test_unchanged_toast_is_absent_under_default_identity() -> None:
     new, _ = DEFAULT.update(pgoutput.update(("1", "b", ABSENT)))
     assert new == ("1", "b", ABSENT)
