@@ -23,7 +23,7 @@ def test_only_tasks_starts_background_work() -> None:
         for path in SOURCE.rglob("*.py")
         if "create_task(" in path.read_text() or "ensure_future(" in path.read_text()
     }
-    assert owners <= {"hub/tasks.py"}
+    assert owners == {"hub/tasks.py", "server/websocket.py"}  # the second starts what uvicorn then owns
 
 
 def test_no_module_is_named_after_nothing() -> None:

@@ -34,3 +34,24 @@ begin
   end loop;
 end
 $$;
+
+-- Insert a row and commit, `rate` times a second for so long. Inside the server, so that no client competes for the CPU.
+create procedure bench_pace(rate double precision, seconds double precision)
+language plpgsql as $$
+declare
+  started constant timestamptz := clock_timestamp();
+  elapsed double precision := 0;
+  written bigint := 0;
+begin
+  while elapsed < seconds loop
+    insert into bench (name, note) values ('name', 'a note of some length');
+    commit;
+    written := written + 1;
+    elapsed := extract(epoch from clock_timestamp() - started);
+    if elapsed < written / rate then
+      perform pg_sleep(written / rate - elapsed);
+      elapsed := extract(epoch from clock_timestamp() - started);
+    end if;
+  end loop;
+end
+$$;

@@ -1,0 +1,253 @@
+"""One WebSocket on an asyncio transport: bytes to calls of a receiver, frames to few large writes, and an end in time.
+
+Knows neither HTTP nor ASGI. An idle connection has no task, queue or timer; while it closes it has one timer.
+"""
+
+import asyncio
+from typing import ClassVar, cast
+
+import structlog
+
+from tidewire.server.websocket_coalescing import coalescer_of
+from tidewire.server.websocket_receiver import Receiver
+from tidewire.wire.websocket import (
+    ABNORMAL,
+    MESSAGE_LIMIT_BYTES,
+    PONG,
+    Binary,
+    Close,
+    Event,
+    FrameParser,
+    Ping,
+    Text,
+    Violation,
+    encode_close,
+    encode_frame,
+)
+
+log = structlog.get_logger()
+
+CLOSE_LIMIT_S = 5.0
+"""How long a peer may take to answer a close, and to read what was sent before it, until the socket is cut."""
+
+COLLECTED_LIMIT_BYTES = 64 * 1024
+"""What is collected in one turn before it goes out early: a writer that never lets the loop turn is bounded, too."""
+
+_HANDSHAKE, _OPEN, _CLOSING, _CLOSED = range(4)
+_FAILED = 1011
+
+
+class WebSocketConnection(asyncio.Protocol):
+    """A connection. After take-over use `write`, `close` and `buffered_bytes`; the rest belongs to the handshake."""
+
+    __slots__ = (
+        "_coalescer",
+        "_code",
+        "_collected",
+        "_collected_bytes",
+        "_deadline",
+        "_late_ping",
+        "_parser",
+        "_receiver",
+        "_state",
+        "_transport",
+        "_writing_paused",
+    )
+
+    message_limit_bytes: ClassVar[int] = MESSAGE_LIMIT_BYTES
+    """Larger messages end the connection with 1009. Pass uvicorn a subclass to change it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._coalescer = coalescer_of(loop)
+        self._parser = FrameParser(limit_bytes=self.message_limit_bytes)
+        self._receiver: Receiver | None = None
+        self._transport: asyncio.Transport
+        self._state = _HANDSHAKE
+        self._code = ABNORMAL
+        self._collected: list[bytes] | None = None  # None: idle, the next write goes straight out
+        self._collected_bytes = 0
+        self._writing_paused = False
+        self._late_ping: bytes | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    # --- for whoever holds the connection --------------------------------------------------------------------
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame made by `encode_frame`. Never waits: look at `buffered_bytes` first. Dropped after a close."""
+        if self._state != _OPEN:
+            return
+        if self._collected is None:
+            self._collected = []
+            self._coalescer.visit(self)
+            self._transport.write(frame)
+        else:
+            self._collected.append(frame)
+            self._collected_bytes += len(frame)
+            if self._collected_bytes > COLLECTED_LIMIT_BYTES:  # so that the transport sees it and asks for a pause
+                self._send_collected()
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Say goodbye after all that was written. `on_closed` follows in CLOSE_LIMIT_S; closing again does nothing."""
+        frame = encode_close(code, reason)
+        if self._state == _OPEN:
+            self._code = code
+            self._end_with(frame)
+            self.resume_reading()  # the peer's answer is to be seen
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes written and not yet taken by the operating system. Close the connection when they are too many."""
+        return self._collected_bytes + self._transport.get_write_buffer_size()
+
+    @property
+    def is_open(self) -> bool:
+        """False before the handshake is accepted and as soon as either side has said goodbye."""
+        return self._state == _OPEN
+
+    @property
+    def is_ending(self) -> bool:
+        """True from the first goodbye on; what still arrives is only looked through for the peer's own."""
+        return self._state > _OPEN
+
+    # --- for the handshake ------------------------------------------------------------------------------------
+
+    def open(self, response: bytes) -> None:
+        """Accept the handshake with this response; from now on frames go both ways."""
+        if self._state == _HANDSHAKE:
+            self._state = _OPEN
+            self._transport.write(response)
+
+    def refuse(self, response: bytes) -> None:
+        """Answer the handshake with this HTTP response and hang up."""
+        if self._state == _HANDSHAKE:
+            self._transport.write(response)
+            self._hang_up()
+
+    def hand_over(self, receiver: Receiver) -> None:
+        """Report to this receiver from now on."""
+        self._receiver = receiver
+        if self._writing_paused:
+            receiver.on_pause()
+
+    def pause_reading(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # --- for the event loop -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        for event in self._parser.feed(data):
+            try:
+                self._handle(event)
+            except Exception:  # a receiver's mistake costs its own connection, with a word to the peer
+                log.exception("websocket_receiver_failed")
+                self.close(_FAILED)
+
+    def eof_received(self) -> None:
+        """The peer has hung up. The transport closes itself, but would wait for ever for a peer that reads nothing."""
+        self._hang_up()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever broke it, it is over
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self._hang_up_done()
+
+    def pause_writing(self) -> None:
+        self._writing_paused = True
+        if self._receiver is not None:
+            self._receiver.on_pause()
+
+    def resume_writing(self) -> None:
+        self._writing_paused = False
+        if self._late_ping is not None:
+            ping, self._late_ping = self._late_ping, None
+            self.write(encode_frame(PONG, ping))
+        if self._receiver is not None:
+            self._receiver.on_resume()
+
+    def flush(self) -> bool:
+        """Send what was collected; stay in collecting mode while that saves writes."""
+        busy = self._collected is not None and len(self._collected) > 1
+        self._send_collected()
+        self._collected = [] if busy else None
+        return busy
+
+    # --- what may happen ---------------------------------------------------------------------------------------
+
+    def _send_collected(self) -> None:
+        if frames := self._collected:
+            self._collected = []
+            self._collected_bytes = 0
+            self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+
+    def _handle(self, event: Event) -> None:
+        """Act on one event. A receiver may close the connection at any of them, so the state is asked each time."""
+        if self._state != _OPEN:
+            if isinstance(event, (Close, Violation)):
+                self._hang_up()
+        elif isinstance(event, Text):
+            cast("Receiver", self._receiver).on_text(event.data)
+        elif isinstance(event, Binary):
+            cast("Receiver", self._receiver).on_binary(event.data)
+        elif isinstance(event, Ping):
+            self._answer_ping(event.data)
+        elif isinstance(event, Close):
+            self._code = event.code
+            self._end_with(encode_close(event.code))
+            self._hang_up()
+        elif isinstance(event, Violation):
+            self._code = event.code
+            self._end_with(encode_close(event.code, event.reason))
+            self._hang_up_gently()
+
+    def _answer_ping(self, data: bytes) -> None:
+        """A peer that sends pings and reads nothing gets only the last one answered, so that answers do not pile up."""
+        if self._writing_paused:
+            self._late_ping = data
+        else:
+            self.write(encode_frame(PONG, data))
+
+    def _end_with(self, frame: bytes) -> None:
+        self.flush()
+        self._collected = None
+        self._state = _CLOSING
+        self._transport.write(frame)
+        self._limit_closing()
+
+    def _hang_up(self) -> None:
+        """Close the socket once everything is sent; nobody is told anything after this."""
+        self._limit_closing()
+        self._transport.close()
+        self._hang_up_done()
+
+    def _hang_up_gently(self) -> None:
+        """Let a peer that is still sending read our close: closing over unread bytes would reset the connection."""
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            self.resume_reading()
+            self._tell_closed()
+        else:
+            self._hang_up()
+
+    def _hang_up_done(self) -> None:
+        self._state = _CLOSED
+        self._collected = None
+        self._collected_bytes = 0
+        self._tell_closed()
+
+    def _limit_closing(self) -> None:
+        if self._deadline is None:
+            self._deadline = asyncio.get_running_loop().call_later(CLOSE_LIMIT_S, self._transport.abort)
+
+    def _tell_closed(self) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.on_closed(self._code)
