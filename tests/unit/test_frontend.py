@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tidewire.model.errors import DecodeError
 from tidewire.model.position import Lsn
-from tidewire.wal.frontend import Ended, Item, Splitter, Started, copy_data, query
+from tidewire.wal.frontend import Ended, Splitter, Started, copy_data, query
 from tidewire.wal.protocol import Keepalive
 
 
@@ -33,19 +33,25 @@ STREAM = (
     + logged(b"C")
     + message(b"E", b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0")
 )
+Item = bytes | Keepalive | Started | Ended
 ITEMS: list[Item] = [
-    Started(),
     b"B",
     Keepalive(Lsn(77), reply_requested=True),
     b"I" + bytes(700),
     b"C",
+    Started(),
     Ended("57P01", "terminating connection"),
 ]
 
 
 def split(*pieces: bytes) -> list[Item]:
+    """Feed the pieces; return the log messages and, behind them, everything else."""
     splitter = Splitter()
-    return [item for piece in pieces for item in splitter.feed(piece)]
+    received = [splitter.feed(piece) for piece in pieces]
+    logged = [item for batch in received for item in batch.logged]
+    others = [item for batch in received for item in batch.others]
+    assert [item for item in logged if isinstance(item, Keepalive)] == [i for i in others if isinstance(i, Keepalive)]
+    return [*logged, *(item for item in others if not isinstance(item, Keepalive))]
 
 
 def test_one_piece() -> None:

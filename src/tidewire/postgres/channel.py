@@ -14,7 +14,7 @@ from psycopg.pq.abc import PGconn
 
 from tidewire.model.errors import DatabaseUnreachable
 from tidewire.postgres.connection import translated
-from tidewire.wal.frontend import TERMINATE, Ended, Item, Splitter, Started, copy_data, query
+from tidewire.wal.frontend import NOTHING, TERMINATE, Ended, Logged, Received, Splitter, Started, copy_data, query
 from tidewire.wal.protocol import KEEPALIVE, XLOG_DATA, XLOG_HEADER_BYTES, parse_keepalive
 
 READ_BYTES = 256 * 1024
@@ -38,7 +38,7 @@ class Channel(Protocol):
         """Send the command that begins the stream."""
         ...
 
-    def receive(self) -> list[Item]:
+    def receive(self) -> Received:
         """Return what has arrived; nothing when there is nothing."""
         ...
 
@@ -79,11 +79,11 @@ class SocketChannel:
     def start(self, command: str) -> None:
         self._write(query(command))
 
-    def receive(self) -> list[Item]:
+    def receive(self) -> Received:
         try:
             data = self._socket.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
-            return []
+            return NOTHING
         except OSError as error:
             raise DatabaseUnreachable(f"reading the log: {error.strerror}") from None
         if not data:
@@ -129,7 +129,7 @@ class LibpqChannel:
             self._pgconn.send_query(command.encode())
         self.flush()
 
-    def receive(self) -> list[Item]:
+    def receive(self) -> Received:
         with translated("reading the log"):
             self._pgconn.consume_input()
             return self._read_burst() if self._started else self._read_start()
@@ -146,30 +146,34 @@ class LibpqChannel:
     def close(self) -> None:
         self._pgconn.finish()
 
-    def _read_start(self) -> list[Item]:
+    def _read_start(self) -> Received:
         if self._pgconn.is_busy():
-            return []
+            return NOTHING
         result = self._pgconn.get_result()
-        if result is not None and result.status == ExecStatus.COPY_BOTH:
-            self._started = True
-            return [Started(), *self._read_burst()]
-        return [self._why_ended(result)]
+        if result is None or result.status != ExecStatus.COPY_BOTH:
+            return Received([], [self._why_ended(result)], 0)
+        self._started = True
+        received = self._read_burst()
+        received.others.insert(0, Started())
+        return received
 
-    def _read_burst(self) -> list[Item]:
-        items: list[Item] = []
+    def _read_burst(self) -> Received:
+        logged: list[Logged] = []
+        received, size = Received(logged, [], 0), 0
+        length = 0
         for _ in range(BURST):
             length, data = self._pgconn.get_copy_data(1)
             if length <= 0:
-                self.pending = False
-                if length < 0:
-                    items.append(self._why_ended(self._pgconn.get_result()))
-                return items
+                break
+            size += length
             if data[0] == XLOG_DATA:
-                items.append(bytes(data[XLOG_HEADER_BYTES:]))
+                logged.append(bytes(data[XLOG_HEADER_BYTES:]))
             elif data[0] == KEEPALIVE:
-                items.append(parse_keepalive(bytes(data)))
-        self.pending = True  # libpq may hold more than the socket shows
-        return items
+                received.add(parse_keepalive(bytes(data)))
+        self.pending = length > 0  # libpq may hold more than the socket shows
+        if length < 0:
+            received.add(self._why_ended(self._pgconn.get_result()))
+        return received._replace(size=size)
 
     def _why_ended(self, result: Any) -> Ended:
         if result is not None and result.status == ExecStatus.FATAL_ERROR:

@@ -15,7 +15,7 @@ from tidewire.model.errors import DatabaseUnreachable, TidewireError
 from tidewire.model.position import format_lsn
 from tidewire.postgres.channel import Channel, open_channel
 from tidewire.postgres.connection import connect_async, translate_sqlstate
-from tidewire.wal.frontend import Ended, Item, Started
+from tidewire.wal.frontend import Ended, Logged, Started
 from tidewire.wal.protocol import Keepalive
 from tidewire.wal.standby import Standby
 
@@ -39,9 +39,6 @@ TURN_S = 0.002
 STATUS_INTERVAL_S = 1.0
 SILENCE_S = 60.0
 """Each status message asks for an answer. A busy walsender may be late, but not by more than its own time limit."""
-
-Logged = bytes | Keepalive
-"""A log message, or a keepalive in its place in the stream."""
 
 
 async def connect_replication(dsn: str) -> psycopg.AsyncConnection[Any]:
@@ -139,11 +136,14 @@ class ReplicationStream:
         if not self._reading:
             return
         try:
-            items = self._channel.receive()
-            if not items:
+            received = self._channel.receive()
+            if not received.size and not received.others:
                 return
             self._heard_at = time.monotonic()
-            self._take(items)
+            self._queue += received.logged
+            self._queued_bytes += received.size
+            for item in received.others:
+                self._take(item)
         except TidewireError as error:
             self._end(error)
         if self._channel.pending:
@@ -154,22 +154,15 @@ class ReplicationStream:
             self._channel.close()  # at once: a walsender that waits for us to read may hold up a checkpoint
         self._wake.set()
 
-    def _take(self, items: list[Item]) -> None:
-        put, size = self._queue.append, 0
-        for item in items:
-            if isinstance(item, bytes):
-                put(item)
-                size += len(item)
-            elif isinstance(item, Keepalive):
-                self._standby.receive(item.wal_end)
-                put(item)
-                if item.reply_requested:
-                    self.send_status()
-            elif isinstance(item, Started):
-                self._started = True
-            else:
-                self._end(_explain(item))
-        self._queued_bytes += size
+    def _take(self, item: Keepalive | Started | Ended) -> None:
+        if isinstance(item, Keepalive):
+            self._standby.receive(item.wal_end)
+            if item.reply_requested:
+                self.send_status()
+        elif isinstance(item, Started):
+            self._started = True
+        else:
+            self._end(_explain(item))
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(STATUS_INTERVAL_S, self._tick)

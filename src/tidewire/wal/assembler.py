@@ -120,8 +120,10 @@ class Assembler:
             return None
         begin = self._begin or self._open()
         decoder = self._decoders.get(data[1:5]) or self._never_described()
-        change = Change(begin.commit_lsn, index, decoder.relation, "INSERT", decoder.insert(data), None)
-        return self._add(change, len(data))
+        events = self._events
+        events.append(Change(begin.commit_lsn, index, decoder.relation, "INSERT", decoder.insert(data), None))
+        self._bytes += len(data)
+        return self._part(begin, None) if self._bytes >= self._part_bytes or len(events) >= self._part_events else None
 
     def _on_update(self, data: bytes) -> Transaction | None:
         index = self._index
@@ -131,7 +133,10 @@ class Assembler:
         begin = self._begin or self._open()
         decoder = self._decoders.get(data[1:5]) or self._never_described()
         new, old = decoder.update(data)
-        return self._add(Change(begin.commit_lsn, index, decoder.relation, "UPDATE", new, old), len(data))
+        events = self._events
+        events.append(Change(begin.commit_lsn, index, decoder.relation, "UPDATE", new, old))
+        self._bytes += len(data)
+        return self._part(begin, None) if self._bytes >= self._part_bytes or len(events) >= self._part_events else None
 
     def _on_delete(self, data: bytes) -> Transaction | None:
         index = self._index

@@ -5,7 +5,7 @@ as long as decoding it.
 """
 
 from struct import Struct
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from msgspec import Struct as Value
 
@@ -16,9 +16,14 @@ TERMINATE = b"X\0\0\0\x04"
 MAX_MESSAGE_BYTES = 0x7FFF_FFFF
 
 _LENGTH = Struct(">I").unpack_from
+_FULL_HEADER = Struct(">BIB").unpack_from
+"""Kind, length, and the first byte behind them."""
 _HEADER = Struct(">cI")
 _HEAD_BYTES = 5
 """The kind, and the length of what follows including itself."""
+
+_LEAST = 4
+"""A length counts itself."""
 
 _LOG_AT = _HEAD_BYTES + XLOG_HEADER_BYTES
 COPY_DATA, COPY_BOTH, COPY_DONE, ERROR = ord("d"), ord("W"), ord("c"), ord("E")
@@ -39,8 +44,26 @@ class Ended(Value, frozen=True):
     message: str
 
 
-Item = bytes | Keepalive | Started | Ended
-"""A log message, a keepalive in its place, or the stream's beginning or end."""
+Logged = bytes | Keepalive
+"""A log message, or a keepalive in its place in the stream."""
+
+
+class Received(NamedTuple):
+    """What has arrived: the stream's items in order; all that is not a log message once more; and how many bytes."""
+
+    logged: list[Logged]
+    others: list[Keepalive | Started | Ended]
+    size: int
+
+    def add(self, other: Keepalive | Started | Ended | None) -> None:
+        """Add something that is not a log message; None is nothing."""
+        if other is not None:
+            self.others.append(other)
+            if isinstance(other, Keepalive):
+                self.logged.append(other)
+
+
+NOTHING = Received([], [], 0)
 
 
 def query(sql: str) -> bytes:
@@ -63,30 +86,36 @@ class Splitter:
         self._rest: list[bytes] = []
         self._missing = 0
 
-    def feed(self, data: bytes) -> list[Item]:
-        """Return the items that are complete now. Raises DecodeError when this is not the protocol."""
+    def feed(self, data: bytes) -> Received:
+        """Return what is complete now. Raises DecodeError when this is not the protocol."""
         if self._rest:
             self._rest.append(data)
             self._missing -= len(data)
             if self._missing > 0:
-                return []  # a large message is put together once, not with every piece
+                return NOTHING  # a large message is put together once, not with every piece
             data = b"".join(self._rest)
             self._rest = []
-        items: list[Item] = []
-        put = items.append
+        received = Received([], [], len(data))
+        put, header, log_at = received.logged.append, _FULL_HEADER, _LOG_AT
         at, end = 0, len(data)
-        while at + _HEAD_BYTES <= end:
-            after = at + 1 + _LENGTH(data, at + 1)[0]
+        while end - at > _HEAD_BYTES:
+            kind, length, tag = header(data, at)
+            after = at + 1 + length
             if after > end:
                 break
-            if data[at] == COPY_DATA and after > at + _LOG_AT and data[at + 5] == XLOG_DATA:
-                put(data[at + _LOG_AT : after])
-            elif (item := _read_other(data[at], data[at + _HEAD_BYTES : after])) is not None:
-                put(item)
-            at = after if after > at + 4 else _refuse_length()
-        if at < end:
+            if kind == COPY_DATA and tag == XLOG_DATA and length >= log_at:
+                put(data[at + log_at : after])
+                at = after
+                continue
+            if length < _LEAST:
+                _refuse_length()
+            received.add(_read_other(kind, data[at + _HEAD_BYTES : after]))
+            at = after
+        if end - at == _HEAD_BYTES and _LENGTH(data, at + 1)[0] == _LEAST:  # nothing behind the header, and last
+            received.add(_read_other(data[at], b""))
+        elif at < end:
             self._keep(data[at:])
-        return items
+        return received
 
     def _keep(self, rest: bytes) -> None:
         if rest[0] not in _KNOWN:
@@ -105,7 +134,7 @@ def _refuse_length() -> int:
     raise DecodeError("reading the replication stream: a message of impossible length")
 
 
-def _read_other(kind: int, body: bytes) -> Item | None:
+def _read_other(kind: int, body: bytes) -> Keepalive | Started | Ended | None:
     """Read anything but a log message; None for what may be passed over."""
     if kind == COPY_DATA and body[:1] == bytes((KEEPALIVE,)):
         return parse_keepalive(body)

@@ -7,6 +7,7 @@ half the time of the loop, and the walsender, not this process, stays the limit.
 from collections.abc import Callable
 from functools import cache
 from struct import Struct, error
+from textwrap import indent
 from typing import Any
 
 from tidewire.model.change import ABSENT, Row
@@ -24,53 +25,25 @@ TRUNCATED = (IndexError, error)
 """What the generated code raises on bytes that end too early; the assembler turns it into DecodeError."""
 
 # A message is: kind, relation number (4 bytes), which row follows, the row; an Update may hold an old row before it.
-_TEMPLATE = """
-def read_new(data):
+# Plain ASCII, lengths below 128 included, is the common case: the text is decoded once and cut, not cut and decoded.
+_READER = """
+def {name}(data):
     try:
-        if data[5] != {NEW_ROW}: refuse_kind(data[5])
+        if data[5] not in {kinds}: refuse_kind(data[5])
         at = 6
-{new}
+        if data.isascii() or data[5:].isascii():
+            text = data.decode('latin-1')
+{ascii}
+        else:
+{general}
         if at != len(data): refuse_length()
-        return {new_row}
-    except UnicodeDecodeError:
-        return lenient(data)
-
-def read_old(data):
-    try:
-        if data[5] not in ({OLD_KEY}, {OLD_ROW}): refuse_kind(data[5])
-        at = 6
-{new}
-        if at != len(data): refuse_length()
-        return {new_row}
-    except UnicodeDecodeError:
-        return lenient(data)
-
-def read_full_pair(data):
-    try:
-        if data[5] != {OLD_ROW}: refuse_kind(data[5])
-        at = 6
-{old}
-        if data[at] != {NEW_ROW}: refuse_kind(data[at])
-        at += 1
-{filled}
-        if at != len(data): refuse_length()
-        return {new_row}, {old_row}
-    except UnicodeDecodeError:
-        return lenient(data)
-
-def read_key_pair(data):
-    try:
-        if data[5] != {OLD_KEY}: refuse_kind(data[5])
-        at = 6
-{old}
-        if data[at] != {NEW_ROW}: refuse_kind(data[at])
-        at += 1
-{new}
-        if at != len(data): refuse_length()
-        return {new_row}, {old_row}
+        return {result}
     except UnicodeDecodeError:
         return lenient(data)
 """
+_BETWEEN = f"""\
+if data[at] != {NEW_ROW}: refuse_kind(data[at])
+at += 1"""
 
 
 class RowDecoder:
@@ -94,23 +67,28 @@ def _generate(columns: int, *, lenient: bool) -> dict[str, Any]:
 
     Only numbers and fixed text enter the source, never a name or value from outside.
     """
-    decode = "decode('utf-8', 'replace')" if lenient else "decode()"
-    source = _TEMPLATE.format(
-        NEW_ROW=NEW_ROW,
-        OLD_KEY=OLD_KEY,
-        OLD_ROW=OLD_ROW,
-        new=_row_source(columns, "v", decode),
-        old=_row_source(columns, "o", decode),
-        # An unchanged TOASTed value is not repeated in the new row; the old row has it under REPLICA IDENTITY FULL.
-        filled=_row_source(columns, "v", decode, absent="o"),
-        new_row=_tuple_source(columns, "v"),
-        old_row=_tuple_source(columns, "o"),
-    )
+    new, old = _tuple_source(columns, "v"), _tuple_source(columns, "o")
+    pair = f"{new}, {old}"
     readers: dict[str, Any] = {}
-    for name in ("read_new", "read_old", "read_full_pair", "read_key_pair"):
+    for name, kinds, result, rows in (
+        ("read_new", (NEW_ROW,), new, (("v", ""),)),
+        ("read_old", (OLD_KEY, OLD_ROW), new, (("v", ""),)),
+        ("read_key_pair", (OLD_KEY,), pair, (("o", ""), ("v", ""))),
+        # An unchanged TOASTed value is not repeated in the new row; the complete old row has it.
+        ("read_full_pair", (OLD_ROW,), pair, (("o", ""), ("v", "o"))),
+    ):
+        general = "data[start:at]." + ("decode('utf-8', 'replace')" if lenient else "decode()")
+        source = _READER.format(
+            name=name,
+            kinds=kinds,
+            result=result,
+            ascii=_rows_source(columns, rows, "text[start:at]"),
+            general=_rows_source(columns, rows, general),
+        )
         scope: dict[str, Any] = {
             "u16": Struct(">H").unpack_from,
             "u32": Struct(">I").unpack_from,
+            "header": Struct(">BI").unpack_from,
             "ABSENT": ABSENT,
             "refuse_kind": _refuse_kind,
             "refuse_length": _refuse_length,
@@ -121,16 +99,32 @@ def _generate(columns: int, *, lenient: bool) -> dict[str, Any]:
     return readers
 
 
-def _row_source(columns: int, variable: str, decode: str, *, absent: str = "") -> str:
-    """Write the lines that read one row; `absent` is the variable that stands in for a value that was left out."""
+def _rows_source(columns: int, rows: tuple[tuple[str, str], ...], take: str) -> str:
+    """Write the lines that read one row, or an old one and a new one."""
+    parts = [_row_source(columns, variable, take, absent) for variable, absent in rows]
+    return indent(f"\n{_BETWEEN}\n".join(parts), " " * 12)
+
+
+def _row_source(columns: int, variable: str, take: str, absent: str) -> str:
+    """Write the lines that read one row; `absent` names the row that stands in for a value that was left out."""
     lines = [f"if u16(data, at)[0] != {columns}: refuse_length()", "at += 2"]
     for number in range(columns):
+        if number < columns - 4:  # what follows has at least four bytes, so kind and length can be read as one
+            lines += [
+                "kind, length = header(data, at)",
+                "if kind == 116:",
+                "    start = at + 5",
+                "    at = start + length",
+            ]
+        else:
+            lines += [
+                "kind = data[at]",
+                "if kind == 116:",
+                "    start = at + 5",
+                "    at = start + u32(data, at + 1)[0]",
+            ]
         lines += [
-            "kind = data[at]",
-            "if kind == 116:",  # t: text follows
-            "    start = at + 5",
-            "    at = start + u32(data, at + 1)[0]",
-            f"    {variable}{number} = data[start:at].{decode}",
+            f"    {variable}{number} = {take}",  # t: text follows
             "elif kind == 110:",  # n: NULL
             f"    {variable}{number} = None",
             "    at += 1",
@@ -139,7 +133,7 @@ def _row_source(columns: int, variable: str, decode: str, *, absent: str = "") -
             "    at += 1",
             "else: refuse_kind(kind)",
         ]
-    return "\n".join(f"        {line}" for line in lines)
+    return "\n".join(lines)
 
 
 def _tuple_source(columns: int, variable: str) -> str:

@@ -16,20 +16,20 @@ alter table bench replica identity full;
 
 create publication bench for table bench;
 
--- Every second transaction inserts rows; the one after it updates them, so that old rows are in the log as well.
+-- Transactions in turn insert rows, update them and delete them: every kind of change, and the table stays small.
 create procedure bench_write(transactions integer, rows_each integer)
 language plpgsql as $$
-declare
-  last bigint := 0;
 begin
-  for number in 1..transactions loop
-    if number % 2 = 1 then
-      select coalesce(max(id), 0) into last from bench;
-      insert into bench (name, note)
-      select 'name ' || n, 'a longer text with the number ' || n from generate_series(1, rows_each) as n;
-    else
-      update bench set amount = amount + 1, note = note || '!' where id > last;
-    end if;
+  for number in 0..transactions - 1 loop
+    case number % 3
+      when 0 then
+        insert into bench (name, note)
+        select 'name ' || n, 'a longer text with the number ' || n from generate_series(1, rows_each) as n;
+      when 1 then
+        update bench set amount = amount + 1, note = note || '!';
+      else
+        delete from bench;
+    end case;
     commit;
   end loop;
 end
