@@ -1,6 +1,5 @@
 """Both ways to read a stream, straight from the socket and through libpq, give the same; TLS takes the second."""
 
-import asyncio
 import os
 import shutil
 import socket
@@ -118,22 +117,26 @@ async def test_an_unencrypted_connection_is_read_straight(database: str) -> None
         channel.close()
 
 
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """Make one that lasts for this test, with a key that the server's account may read."""
+    certificate, key = folder / "server.crt", folder / "server.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    if os.geteuid() == 0:
+        shutil.chown(key, "nobody")
+    return certificate, key
+
+
 @pytest.mark.timeout(60)
 async def test_tls_is_left_to_libpq(make_server: MakeServer, make_login: MakeLogin, folder: Path) -> None:
     """The bundled Postgres is built without TLS, so this needs the other one."""
     programs_folder("debian-15")
     require(present=shutil.which("openssl") is not None, what="openssl")
-    certificate, key = folder / "server.crt", folder / "server.key"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
-    await asyncio.to_thread(
-        subprocess.run, [*command, "-keyout", key, "-out", certificate], check=True, capture_output=True
-    )
+    certificate, key = make_certificate(folder)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     settings = {"ssl_cert_file": str(certificate), "ssl_key_file": str(key), "listen_addresses": "127.0.0.1"}
-    if os.geteuid() == 0:
-        shutil.chown(key, "nobody")  # the account that the server runs as
     server = make_server("debian-15", ssl="on", port=str(port), **settings)
     prepare_database(server.dsn(), "create table t (id int primary key)")
     await prepare_slot(server.dsn())
