@@ -298,6 +298,6 @@ class TestCommand:
         assert refused.returncode == 1
         assert refused.stderr.splitlines() == [
             "error UnknownTable: looking for tables: expected them in this database, got no public.todo",
-            "fix    did you mean public.todos?",
+            "fix   did you mean public.todos?",
         ]
         assert published(migrated) == []

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -62,8 +63,8 @@ def open_data_dir(data_dir: Path) -> Path:
     else:
         data_dir.chmod(0o755 if os.geteuid() == 0 else 0o700)  # whatever the umask says
     data_dir = data_dir.resolve()
-    if not (ignore := data_dir / ".gitignore").exists():
-        write_file(ignore, "*\n")
+    with suppress(FileExistsError), (data_dir / ".gitignore").open("x", encoding="ascii") as ignore:
+        ignore.write("*\n")
     return data_dir
 
 
