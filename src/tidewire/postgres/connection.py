@@ -1,7 +1,10 @@
 """Connections to Postgres, and the one place where psycopg's errors become ours. Holds no pool and runs no queries."""
 
+import asyncio
+import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -44,6 +47,24 @@ async def connect_async(dsn: str, *, autocommit: bool = True, **overrides: Any) 
     """Open a connection; the caller closes it. Raises our errors only."""
     with translated("connecting to Postgres"):
         return await psycopg.AsyncConnection.connect(conninfo(dsn, **overrides), autocommit=autocommit)
+
+
+@contextmanager
+def bounded(connection: psycopg.AsyncConnection[Any], limit_s: float) -> Iterator[None]:
+    """Hang up when what is asked inside is not answered in time, so that it fails as a broken connection does.
+
+    Cancelling would not do: psycopg then waits for the server to confirm, and a silent one never does.
+    """
+    timer = asyncio.get_running_loop().call_later(limit_s, _hang_up, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _hang_up(connection: psycopg.AsyncConnection[Any]) -> None:
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as handle:
+        handle.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

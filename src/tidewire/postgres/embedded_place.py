@@ -63,7 +63,7 @@ def open_data_dir(data_dir: Path) -> Path:
     else:
         data_dir.chmod(0o755 if os.geteuid() == 0 else 0o700)  # whatever the umask says
     data_dir = data_dir.resolve()
-    with suppress(FileExistsError), (data_dir / ".gitignore").open("x", encoding="ascii") as ignore:
+    with suppress(FileExistsError), (data_dir / ".gitignore").open("x", encoding="utf-8") as ignore:
         ignore.write("*\n")
     return data_dir
 

@@ -17,7 +17,7 @@ from tidewire.model.errors import ConfigurationError, PostgresError, SlotBusy, S
 from tidewire.model.position import Lsn, format_lsn
 from tidewire.postgres import queries
 from tidewire.postgres.catalog import Catalog
-from tidewire.postgres.connection import connect_async, translated
+from tidewire.postgres.connection import bounded, connect_async, translated
 from tidewire.postgres.replication import PROBES, SILENCE_S, ReplicationStream, connect_replication
 from tidewire.postgres.slot import SlotStart, read_slot
 from tidewire.wal.assembler import Assembler, Resume
@@ -165,7 +165,8 @@ class PostgresSource:
                             self._deliver(item, standby)
                             yield item
                         elif isinstance(item, RelationMessage):
-                            assembler.define(await catalog.describe(item))
+                            with bounded(sql, self._silence_s):
+                                assembler.define(await catalog.describe(item))
                         else:
                             standby.idle(item.wal_end)
                             if self._until is not None and item.wal_end >= self._until:
