@@ -1,7 +1,7 @@
 """Compiles, for one relation, functions that turn Insert, Update and Delete messages into row tuples.
 
 The generated code reads columns in a straight line, without a loop or a call per row: on a ten-column row that takes
-half the time of the loop, and the walsender, not this process, stays the limit.
+half the time of the loop. What is left is mostly the cutting of each value; `tidewire bench decode` watches it.
 """
 
 from collections.abc import Callable
