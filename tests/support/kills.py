@@ -100,7 +100,8 @@ def _count(file: Path) -> int:
 
 
 def _seen_last(file: Path, written: int) -> bool:
-    lines = file.read_bytes().splitlines()
+    whole, _, _ = file.read_bytes().rpartition(b"\n")  # the reader may be in the middle of a line
+    lines = whole.splitlines()
     return bool(lines) and int(lines[-1].split()[2]) == written - 1
 
 
