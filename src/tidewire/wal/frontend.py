@@ -130,7 +130,7 @@ class Splitter:
         self._missing = length + 1 - len(rest)
 
 
-def _refuse_length() -> int:
+def _refuse_length() -> NoReturn:
     raise DecodeError("reading the replication stream: a message of impossible length")
 
 
