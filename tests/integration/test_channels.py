@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,10 +26,11 @@ from tests.support.log import (
     wait_until,
 )
 from tests.support.postgres import MakeLogin, MakeServer, programs_folder, require
+from tests.support.proxy import BreakableProxy
 from tidewire.model.errors import TidewireError
 from tidewire.model.position import Lsn
 from tidewire.postgres.channel import Channel, LibpqChannel, SocketChannel, open_channel
-from tidewire.postgres.replication import ReplicationStream, connect_replication
+from tidewire.postgres.replication import SILENCE_S, ReplicationStream, connect_replication
 from tidewire.wal.protocol import Keepalive
 from tidewire.wal.standby import Standby
 
@@ -39,13 +41,19 @@ BOTH = pytest.mark.parametrize(
     ids=["socket", "libpq"],
 )
 
+SLOW_S = 3.0
+"""Long enough to be found silent twice: the stream looks once a second."""
+
 
 @asynccontextmanager
 async def streaming(
-    dsn: str, make_channel: MakeChannel, slot: str = SLOT, *, queue_bytes: int = 2**30
+    dsn: str, make_channel: MakeChannel, slot: str = SLOT, *, queue_bytes: int = 2**30, silence_s: float = SILENCE_S
 ) -> AsyncIterator[ReplicationStream]:
     connection = await connect_replication(dsn)
-    stream = ReplicationStream(connection, Standby(Lsn(0)), queue_bytes=queue_bytes, channel=make_channel(connection))
+    channel = make_channel(connection)
+    stream = ReplicationStream(
+        connection, Standby(Lsn(0)), queue_bytes=queue_bytes, silence_s=silence_s, channel=channel
+    )
     try:
         await stream.start(slot, (PUBLICATION,), 0)
         yield stream
@@ -108,6 +116,26 @@ async def test_a_full_queue_hangs_up_and_hands_out_what_it_holds(database: str, 
         await wait_until(lambda: stream.overflowed, "the queue is full")
         seen = await messages(stream, commits=1)
     assert 100 < len(seen) < 20_000
+
+
+@BOTH
+@pytest.mark.timeout(60)
+async def test_a_large_value_on_a_slow_line_is_no_silence(
+    database: str, breakable: BreakableProxy, make_channel: MakeChannel
+) -> None:
+    """Nothing is complete for far longer than silence may last, and the value is larger than the queue."""
+    prepare_database(database, "create table t (body text)")
+    await prepare_slot(database)
+    execute(database, "insert into t select string_agg(md5(n::text), '') from generate_series(1, 100000) n")
+    breakable.trickle(chunk_bytes=32_768, pause_s=0.04)
+    async with streaming(breakable.dsn, make_channel, silence_s=1.0, queue_bytes=1_000_000) as stream:
+        seen: list[bytes] = []
+        began_s = time.monotonic()
+        async for batch in stream.batches():  # a full queue ends it without an error, behind what it held
+            seen += [item for item in batch if not isinstance(item, Keepalive)]
+        assert time.monotonic() - began_s > SLOW_S
+    assert max(len(item) for item in seen) > 3_200_000
+    assert stream.overflowed
 
 
 async def test_an_unencrypted_connection_is_read_straight(database: str) -> None:

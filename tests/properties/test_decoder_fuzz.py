@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from tests.support import pgoutput
 from tests.support.pgoutput import TABLE_OID, TEXT
-from tidewire.model.change import ABSENT, Change, Row, Transaction, Value
+from tidewire.model.change import ABSENT, Change, Operation, Row, Transaction, Value
 from tidewire.model.errors import DecodeError
 from tidewire.model.position import Lsn
 from tidewire.model.relation import Column, Relation
 from tidewire.wal.assembler import Assembler
 from tidewire.wal.pgoutput import RelationMessage, parse_relation
 from tidewire.wal.protocol import Keepalive, parse_keepalive
+from tidewire.wal.row_decoder import RowDecoder
 
 OTHER_OID = 17000
 IDENTITIES = (b"d", b"f", b"i", b"n")
@@ -111,14 +112,17 @@ def _describe(message: RelationMessage) -> Relation:
     return Relation(message.oid, message.schema, message.name, message.identity, columns)
 
 
-def _read(stream: list[bytes]) -> list[Transaction]:
-    assembler = Assembler(part_events=3)
+def _read(stream: list[bytes], *, part_events: int = 3) -> list[Transaction]:
+    """Read a stream and every row that comes out of it, as the one who follows all tables would."""
+    assembler = Assembler(part_events=part_events)
     parts: list[Transaction] = []
     for message in stream:
         item: bytes | Keepalive = parse_keepalive(message) if message[:1] == b"k" else message
         for out in assembler.read([item]):
             if isinstance(out, Transaction):
                 parts.append(out)
+                for change in out.changes:
+                    _ = change.new, change.old
             elif isinstance(out, RelationMessage):
                 assembler.define(_describe(out))
     return parts
@@ -141,7 +145,7 @@ def test_a_damaged_stream_raises_decode_error_or_nothing(stream: list[bytes]) ->
 @given(st.lists(st.binary(max_size=60), max_size=8))
 def test_noise_raises_decode_error_or_nothing(stream: list[bytes]) -> None:
     with suppress(DecodeError):
-        _read([_relation(2, b"d"), pgoutput.begin(100), *stream])
+        _read([_relation(2, b"d"), pgoutput.begin(100), *stream], part_events=1)
 
 
 @given(st.data(), st.integers(1, 40))
@@ -186,7 +190,7 @@ def test_a_message_that_lies_about_its_size_allocates_nothing_like_it(message: b
     tracemalloc.start()
     try:
         with pytest.raises(DecodeError):
-            _read([*stream, message])
+            _read([*stream, message], part_events=1)
         _now, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -194,6 +198,25 @@ def test_a_message_that_lies_about_its_size_allocates_nothing_like_it(message: b
 
 
 _readers: list[Callable[[bytes], object]] = [parse_keepalive, parse_relation]
+
+
+_operations: list[Operation] = ["INSERT", "UPDATE", "DELETE", "TRUNCATE"]
+
+
+@given(
+    st.sampled_from(_operations),
+    st.integers(0, 4).flatmap(lambda width: st.tuples(st.just(width), _messages(width) | st.binary(max_size=40))),
+    st.integers(0, 40),
+    st.binary(max_size=4),
+)
+def test_rows_of_any_bytes_raise_decode_error_or_nothing(
+    operation: Operation, message: tuple[int, bytes], at: int, noise: bytes
+) -> None:
+    """Nothing is between a reader of rows and the bytes: what the assembler let pass comes here as it is."""
+    width, data = message
+    shape = RowDecoder(_describe(parse_relation(_relation(width, b"d"))))
+    with suppress(DecodeError):
+        shape.read(operation, data[:at] + noise + data[at + len(noise) :])
 
 
 @pytest.mark.parametrize("read", _readers)

@@ -16,8 +16,8 @@ from tidewire.match.plan import Broken
 from tidewire.match.subscription import Audience, Compile, CompiledFilter, Subscription
 from tidewire.model.change import ABSENT, Change, Operation, Row, Value
 from tidewire.model.errors import ConfigurationError
-from tidewire.model.position import Lsn
-from tidewire.model.relation import Column, PgType, Relation
+from tidewire.model.relation import Column, PgType, Relation, ReplicaIdentity
+from tidewire.testing.rows import deleted, inserted, truncated, updated
 
 TEXT = PgType(25, "text")
 SHAPES = (("a", "b", "c"), ("b", "a"), ("a", "b"), ("c", "a", "b"))
@@ -273,16 +273,23 @@ class MatcherMachine(RuleBasedStateMachine):
 
 
 def _change(number: int, drawn: Drawn) -> Change:
+    """Make a change that the log can express: a table without a complete old row has its first column as identity."""
     schema, table, shape, operation, new, old = drawn
-    relation = Relation(1, schema, table, "full", tuple(Column(name, TEXT) for name in shape))
-    return Change(
-        Lsn(1),
-        number,
-        relation,
-        operation,
-        tuple(new[: len(shape)]) if operation in {"INSERT", "UPDATE"} else None,
-        tuple(old[: len(shape)]) if operation in {"UPDATE", "DELETE"} else None,
-    )
+    identity: ReplicaIdentity = "default" if ABSENT in old else "full"
+    columns = tuple(Column(name, TEXT, identity=place == 0) for place, name in enumerate(shape))
+    relation = Relation(1, schema, table, identity, columns)
+    row: Row = tuple(new[: len(shape)])
+    before: Row = tuple(old[: len(shape)])
+    if identity == "default":
+        before = tuple(ABSENT if place else before[0] or None for place in range(len(shape)))
+    match operation:
+        case "INSERT":
+            return inserted(relation, tuple(value or None for value in row), index=number)
+        case "UPDATE":
+            return updated(relation, row, before, index=number)
+        case "DELETE":
+            return deleted(relation, before, index=number)
+    return truncated(relation, index=number)
 
 
 TestMatcher = pytest.mark.timeout(120)(MatcherMachine.TestCase)

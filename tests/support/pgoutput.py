@@ -2,8 +2,9 @@
 
 import struct
 
-from tidewire.model.change import ABSENT, Value
+from tidewire.model.change import Value
 from tidewire.model.relation import Column, PgType, Relation, ReplicaIdentity
+from tidewire.testing.rows import write_row
 
 TEXT = PgType(25, "text")
 TABLE_OID = 16384
@@ -17,30 +18,17 @@ def commit(lsn: int, end: int, *, time_us: int = 0) -> bytes:
     return b"C" + struct.pack(">BQQq", 0, lsn, end, time_us)
 
 
-def row(*values: Value) -> bytes:
-    parts = [struct.pack(">H", len(values))]
-    for value in values:
-        if value is None:
-            parts.append(b"n")
-        elif value is ABSENT:
-            parts.append(b"u")
-        else:
-            data = str(value).encode()
-            parts.append(b"t" + struct.pack(">I", len(data)) + data)
-    return b"".join(parts)
-
-
 def insert(*values: Value, oid: int = TABLE_OID) -> bytes:
-    return b"I" + struct.pack(">I", oid) + b"N" + row(*values)
+    return b"I" + struct.pack(">I", oid) + b"N" + write_row(values)
 
 
 def update(new: tuple[Value, ...], *, full: tuple[Value, ...] = (), key: tuple[Value, ...] = ()) -> bytes:
-    old = b"O" + row(*full) if full else b"K" + row(*key) if key else b""
-    return b"U" + struct.pack(">I", TABLE_OID) + old + b"N" + row(*new)
+    old = b"O" + write_row(full) if full else b"K" + write_row(key) if key else b""
+    return b"U" + struct.pack(">I", TABLE_OID) + old + b"N" + write_row(new)
 
 
 def delete(*, full: tuple[Value, ...] = (), key: tuple[Value, ...] = ()) -> bytes:
-    return b"D" + struct.pack(">I", TABLE_OID) + (b"O" + row(*full) if full else b"K" + row(*key))
+    return b"D" + struct.pack(">I", TABLE_OID) + (b"O" + write_row(full) if full else b"K" + write_row(key))
 
 
 def truncate(*oids: int) -> bytes:

@@ -1,4 +1,4 @@
-"""A proxy between unix sockets that breaks connections on demand. Runs in a thread, for tests with or without a loop.
+"""A proxy between unix sockets that breaks or slows connections on demand. Runs in a thread, for any kind of test.
 
 Do not call blocking functions of `psycopg.pq` through it: those keep the interpreter's lock, so the proxy stands still.
 """
@@ -26,6 +26,8 @@ class BreakableProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="breakable-proxy", daemon=True)
         self._thawed = asyncio.Event()
+        self._chunk_bytes = CHUNK_BYTES
+        self._pause_s = 0.0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -67,6 +69,10 @@ class BreakableProxy:
         """Let everything through again, what was held back first."""
         self._loop.call_soon_threadsafe(self._thawed.set)
         self._run(asyncio.sleep(0))
+
+    def trickle(self, chunk_bytes: int, pause_s: float) -> None:
+        """Let only so much through at a time, in either direction, until told otherwise."""
+        self._chunk_bytes, self._pause_s = chunk_bytes, pause_s
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(VERB_LIMIT_S)
@@ -112,10 +118,11 @@ class BreakableProxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pair: set[asyncio.StreamWriter]
     ) -> None:
         try:
-            while data := await reader.read(CHUNK_BYTES):
+            while data := await reader.read(self._chunk_bytes):
                 await self._thawed.wait()
                 writer.write(data)
                 await writer.drain()
+                await asyncio.sleep(self._pause_s)
         except OSError:
             pass  # one end has gone; closing both below tells the other
         for end in pair:

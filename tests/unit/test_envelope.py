@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidewire.model.change import ABSENT, Change, Event, LogicalMessage, Operation, Resync, Row, Transaction, Value
+from tidewire.model.change import ABSENT, Event, LogicalMessage, Resync, Row, Transaction, Value
 from tidewire.model.errors import DecodeError
 from tidewire.model.position import MAX_INDEX, Lsn
 from tidewire.model.relation import Column, PgType, Relation
-from tidewire.testing import inserted
+from tidewire.testing import inserted, rows
 from tidewire.wal.envelope import VERSION, Era, decode, encode, era_of
 
 TEXT = PgType(25, "text")
@@ -30,12 +30,21 @@ RELATION = Relation(
     ),
 )
 OTHER = Relation(16385, "public", "other", "nothing", ())
-ROWS: list[Row] = [("1", "Ärger", None, ABSENT), ("2", "", "{}", "(a,{1})")]
+KEYED = Relation(16386, "public", "keyed", "default", (Column("id", TEXT, identity=True), Column("body", TEXT)))
+ROWS: list[Row] = [("1", "Ärger", None, "x"), ("2", "", "{}", "(a,{1})")]
 
-values: st.SearchStrategy[Value] = st.one_of(st.text(), st.none(), st.just(ABSENT))
-rows: st.SearchStrategy[Row | None] = st.none() | st.lists(values, max_size=5).map(tuple)
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+values: st.SearchStrategy[Value] = st.one_of(texts, st.none())
+full_rows = st.tuples(values, values, values, values)
 lsns = st.integers(0, 2**64 - 1).map(Lsn)
-operations: st.SearchStrategy[Operation] = st.sampled_from(["INSERT", "UPDATE", "DELETE", "TRUNCATE"])
+unplaced = st.one_of(
+    full_rows.map(lambda row: rows.inserted(RELATION, row)),
+    st.builds(lambda new, old: rows.updated(RELATION, new, old), full_rows, full_rows),
+    full_rows.map(lambda row: rows.deleted(RELATION, row)),
+    st.builds(lambda key, body: rows.updated(KEYED, (key, body)), texts, values | st.just(ABSENT)),
+    texts.map(lambda key: rows.deleted(KEYED, (key, ABSENT))),
+    st.sampled_from([rows.truncated(RELATION), rows.truncated(OTHER), rows.inserted(OTHER, ())]),
+)
 
 
 @st.composite
@@ -44,8 +53,7 @@ def transactions(draw: st.DrawFn) -> Transaction:
     events: list[Event] = []
     for index in sorted(draw(st.sets(st.integers(0, MAX_INDEX), max_size=6))):
         if draw(st.booleans()):
-            relation = draw(st.sampled_from([RELATION, OTHER]))
-            events.append(Change(lsn, index, relation, draw(operations), draw(rows), draw(rows)))
+            events.append(msgspec.structs.replace(draw(unplaced), lsn=lsn, index=index))
         else:
             events.append(LogicalMessage(lsn, index, draw(st.text()), draw(st.binary())))
     xid = draw(st.integers(0, 2**32 - 1))
@@ -58,6 +66,8 @@ def test_a_transaction_comes_back_equal(transaction: Transaction) -> None:
     assert decoded == transaction
     assert isinstance(decoded, Transaction)
     assert [type(event) for event in decoded.events] == [type(event) for event in transaction.events]
+    for ours, theirs in zip(decoded.changes, transaction.changes, strict=True):
+        assert (ours.new, ours.old, ours.operation) == (theirs.new, theirs.old, theirs.operation)
 
 
 @given(st.text(), st.text())
@@ -66,12 +76,12 @@ def test_a_resync_comes_back_equal(epoch: str, reason: str) -> None:
 
 
 def test_absent_is_not_null() -> None:
-    decoded = decode(encode(inserted(RELATION, ROWS, lsn=5)))
+    sent: list[Row] = [("1", ABSENT), ("1", None)]
+    changes = tuple(rows.updated(KEYED, row, index=index) for index, row in enumerate(sent))
+    decoded = decode(encode(Transaction(1, Lsn(1), 0, changes, Lsn(2))))
     assert isinstance(decoded, Transaction)
-    row = decoded.changes[0].new
-    assert row is not None
-    assert row[2] is None
-    assert row[3] is ABSENT
+    assert [change.new for change in decoded.changes] == sent
+    assert [change.old for change in decoded.changes] == [("1", ABSENT)] * 2
 
 
 def test_equal_relations_are_one_object_across_envelopes() -> None:
@@ -92,11 +102,11 @@ def test_a_table_altered_within_a_transaction_has_two_shapes() -> None:
 
 
 def test_a_relation_is_written_once_however_many_rows() -> None:
-    one, many = (len(encode(inserted(RELATION, [("1",)] * count, lsn=5))) for count in (1, 101))
-    assert many - one < 101 * 10
+    one, many = (len(encode(inserted(OTHER, [()] * count, lsn=5))) for count in (1, 101))
+    assert many - one < 101 * 20
 
 
-def test_the_bytes_are_what_version_1_says() -> None:
+def test_the_bytes_are_what_version_2_says() -> None:
     """Field by field: another version of Tidewire on another node must read what this one writes."""
     relation = Relation(7, "s", "t", "default", (Column("c", TEXT, identity=True, primary=True, typmod=-1),))
     transaction = Transaction(
@@ -104,14 +114,14 @@ def test_the_bytes_are_what_version_1_says() -> None:
         Lsn(16),
         -1,
         (
-            Change(Lsn(16), 0, relation, "UPDATE", ("x",), (ABSENT,)),
+            rows.updated(relation, ("x",), lsn=16),
             LogicalMessage(Lsn(16), 1, "p", b"m"),
         ),
         None,
     )
     assert encode(transaction) == b"".join(
         [
-            b"\x01T",
+            b"\x02T",
             b"\x97",  # an array of seven
             b"\x09",  # xid
             b"\x10",  # commit LSN
@@ -124,20 +134,20 @@ def test_the_bytes_are_what_version_1_says() -> None:
             b"\x95\xa1c",
             b"\x97\x19\xa4text\xa4base\xa1,\xc0\xc0\x90",
             b"\xc3\xc3\xff",
-            b"\x91",  # one change: operation, relation, index, new, old
-            b"\x95\x01\x00\x00",
-            b"\x91\xa1x",
-            b"\x91\xc2",  # false stands for an absent value
+            b"\x91",  # one change: relation, index, log message
+            b"\x93\x00\x00",
+            b"\xc4\x0e",  # 14 bytes, as Postgres sent them
+            b"U\x00\x00\x00\x07N\x00\x01t\x00\x00\x00\x01x",
             b"\x91",  # one message: index, prefix, content
             b"\x93\x01\xa1p\xc4\x01m",
         ]
     )
-    assert encode(Resync("e", "r")) == b"\x01R\x92\xa1e\xa1r"
+    assert encode(Resync("e", "r")) == b"\x02R\x92\xa1e\xa1r"
 
 
 def test_another_version_is_refused_with_a_remedy() -> None:
     payload = bytes((VERSION + 1,)) + encode(Resync("e", "r"))[1:]
-    with pytest.raises(DecodeError, match=r"expected version 1.*same version of Tidewire"):
+    with pytest.raises(DecodeError, match=r"expected version 2.*same version of Tidewire"):
         decode(payload)
 
 
@@ -145,19 +155,20 @@ def test_another_version_is_refused_with_a_remedy() -> None:
     "payload",
     [
         b"",
-        b"\x01",
-        b"\x01T",
-        b"\x01X\x92\xa1e\xa1r",
+        b"\x02",
+        b"\x02T",
+        b"\x02X\x92\xa1e\xa1r",
         encode(inserted(RELATION, ROWS, lsn=5))[:-1],
         encode(inserted(RELATION, ROWS, lsn=5)) + b"\x00",
-        b"\x01T" + msgspec.msgpack.encode((1, 2, 3, None, [], [(0, 0, 0, ["x"], None)], [])),  # no such relation
-        b"\x01T" + msgspec.msgpack.encode((1, 2, 3, None, [b"\x91"], [], [])),  # a broken relation
-        b"\x01T" + msgspec.msgpack.encode((1, -2, 3, None, [], [], [])),  # a negative LSN
-        b"\x01T" + msgspec.msgpack.encode((1, 2, 3, None, [], [], [(0, "p", "text")])),  # content is bytes
-        encode(inserted(RELATION, [("ab",)], lsn=5)).replace(b"\xa2ab", b"\xa2\xff\xff"),  # not UTF-8
-        encode(inserted(RELATION, [(ABSENT,)], lsn=5)).replace(b"\x91\xc2", b"\x91\xc3"),  # true is not a value
-        b"\x01T\x97\x01\x02\x03\xc0" + b"\x91" * 100_000,
-        b"\x01R\xdd\xff\xff\xff\xff",
+        b"\x02T" + msgspec.msgpack.encode((1, 2, 3, None, [], [(0, 0, b"I")], [])),  # no such relation
+        b"\x02T" + msgspec.msgpack.encode((1, 2, 3, None, [b"\x91"], [], [])),  # a broken relation
+        b"\x02T" + msgspec.msgpack.encode((1, -2, 3, None, [], [], [])),  # a negative LSN
+        b"\x02T" + msgspec.msgpack.encode((1, 2, 3, None, [], [], [(0, "p", "text")])),  # content is bytes
+        b"\x02T"
+        + msgspec.msgpack.encode((1, 2, 3, None, [], [], [(0, "ab", b"")])).replace(b"ab", b"\xff\xff"),  # not UTF-8
+        encode(inserted(KEYED, [("1", "x")], lsn=5)).replace(b"I\0\0", b"T\0\0"),  # that message does not travel
+        b"\x02T\x97\x01\x02\x03\xc0" + b"\x91" * 100_000,
+        b"\x02R\xdd\xff\xff\xff\xff",
     ],
 )
 def test_garbage_is_a_decode_error(payload: bytes) -> None:
@@ -168,7 +179,7 @@ def test_garbage_is_a_decode_error(payload: bytes) -> None:
 def test_a_relation_nested_without_end_is_a_decode_error() -> None:
     open_type = b"\x97\x01\xa1t\xa5array\xa1,"
     relation = b"\x95\x01\xa1s\xa1t\xa4full\x91\x95\xa1c" + open_type * 50_000
-    payload = b"\x01T" + msgspec.msgpack.encode((1, 2, 3, None, [relation], [], []))
+    payload = b"\x02T" + msgspec.msgpack.encode((1, 2, 3, None, [relation], [], []))
     with pytest.raises(DecodeError):
         decode(payload)
 
@@ -179,13 +190,28 @@ def test_damaged_envelopes_raise_nothing_but_a_decode_error(transaction: Transac
     for _ in range(data.draw(st.integers(1, 4))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     with suppress(DecodeError):
-        decode(bytes(payload))
+        decoded = decode(bytes(payload))
+        for change in decoded.changes if isinstance(decoded, Transaction) else ():
+            with suppress(DecodeError):
+                _ = change.new, change.old
 
 
 def test_an_error_does_not_quote_a_row() -> None:
-    payload = encode(inserted(RELATION, [("hunter2",)], lsn=5))
+    payload = encode(inserted(KEYED, [("1", "hunter2")], lsn=5))
     with pytest.raises(DecodeError) as caught:
         decode(payload[:-1])
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_damaged_row_is_refused_to_whoever_reads_it_and_does_not_stand_in_the_error() -> None:
+    whole = rows.inserted(KEYED, ("1", "hunter2"))
+    damaged = msgspec.structs.replace(whole, data=whole.data[:-1], index=1)
+    decoded = decode(encode(Transaction(1, Lsn(1), 0, (whole, damaged), Lsn(2))))
+    assert isinstance(decoded, Transaction)
+    first, second = decoded.changes
+    assert first.new == ("1", "hunter2")
+    with pytest.raises(DecodeError) as caught:
+        _ = second.new
     assert "hunter2" not in str(caught.value)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tidewire.model.errors import DecodeError
 from tidewire.model.position import Lsn
-from tidewire.wal.frontend import Ended, Splitter, Started, copy_data, query
+from tidewire.wal.frontend import Ended, Received, Splitter, Started, copy_data, query
 from tidewire.wal.protocol import Keepalive
 
 
@@ -75,6 +75,22 @@ def test_a_large_message_is_put_together_once() -> None:
     assert isinstance(first, bytes)
     assert len(first) == 3_000_001
     assert second == b"C"
+
+
+def test_a_piece_of_something_large_was_heard_but_does_not_count_yet() -> None:
+    data = logged(b"I" + b"x" * 10_000)
+    splitter = Splitter()
+    pieces = [splitter.feed(piece) for piece in (data[:3], data[3:9_000], data[9_000:9_001], data[9_001:])]
+    assert [piece.arrived for piece in pieces] == [True] * 4
+    assert [piece.size for piece in pieces] == [0, 0, 0, len(data)]
+    assert not Received().arrived
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=8).map(sorted))
+def test_every_byte_counts_once(cuts: list[int]) -> None:
+    edges = [0, *cuts, len(STREAM)]
+    splitter = Splitter()
+    assert sum(splitter.feed(STREAM[a:b]).size for a, b in pairwise(edges)) == len(STREAM)
 
 
 def test_the_end_without_a_reason() -> None:

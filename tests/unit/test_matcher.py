@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from tidewire.filters.answer import UNDECIDED, Predicate
@@ -11,13 +12,16 @@ from tidewire.match.candidates import Candidates, Delivery
 from tidewire.match.matcher import Matcher
 from tidewire.match.subscription import Audience, Compile, CompiledFilter, Receivers, Subscription
 from tidewire.model.change import ABSENT, Change, Operation, Row
-from tidewire.model.errors import ConfigurationError
-from tidewire.model.position import Lsn
+from tidewire.model.errors import ConfigurationError, DecodeError
 from tidewire.model.relation import Column, PgType, Relation
+from tidewire.testing.rows import deleted, inserted, truncated, updated
 
 INT, TEXT = PgType(23, "int4"), PgType(25, "text")
 ID, NAME, ROOM = Column("id", INT, identity=True, primary=True), Column("name", TEXT), Column("room", INT)
 TODOS = Relation(1, "public", "todos", "default", (ID, NAME, ROOM))
+LOGGED = Relation(1, "public", "todos", "full", (ID, NAME, ROOM))
+"""The same table, when old rows are logged completely."""
+
 ANON, MEMBER = Audience("anon"), Audience("authenticated", (("sub", "u1"),))
 ANN, BEN, CAT = 1, 2, 3
 
@@ -54,14 +58,14 @@ def holding(residual: Predicate) -> Compile:
     return lambda _: CompiledFilter(residual=residual)
 
 
-def change(operation: Operation, row: Row | None, *, number: int = 0, relation: Relation = TODOS) -> Change:
+def change(operation: Operation, row: Row, *, number: int = 0) -> Change:
     if operation == "DELETE":
-        return Change(Lsn(7), number, relation, operation, None, row)
-    return Change(Lsn(7), number, relation, operation, row, None)
+        return deleted(LOGGED, row, lsn=7, index=number)
+    return (inserted if operation == "INSERT" else updated)(TODOS, row, lsn=7, index=number)
 
 
 def insert(row: Row, *, number: int = 0, relation: Relation = TODOS) -> Change:
-    return change("INSERT", row, number=number, relation=relation)
+    return inserted(relation, row, lsn=7, index=number)
 
 
 def deliver(candidates: Candidates) -> list[Delivery[str]]:
@@ -136,7 +140,7 @@ def test_one_of_several_values_is_found_by_look_up_too() -> None:
 
 def test_null_and_values_outside_the_log_equal_nothing() -> None:
     matcher = filled((wish(1, filter="name=eq.False"), where("name", "False", "None", "")))
-    assert reached(matcher, insert(("1", None, "5")), insert(("1", ABSENT, "5"))) == []
+    assert reached(matcher, insert(("1", None, "5")), updated(TODOS, ("1", ABSENT, "5"))) == []
 
 
 def test_both_sides_of_an_equality_are_brought_into_one_form() -> None:
@@ -162,8 +166,8 @@ def test_only_true_delivers(*, answer: bool | None, hears: bool) -> None:
 
 def test_an_update_is_judged_by_its_new_row() -> None:
     matcher = filled((wish(1, filter="room=eq.5"), where("room", "5")))
-    came = Change(Lsn(7), 0, TODOS, "UPDATE", ("1", "milk", "5"), ("1", "milk", "6"))
-    left = Change(Lsn(7), 1, TODOS, "UPDATE", ("1", "milk", "6"), ("1", "milk", "5"))
+    came = updated(LOGGED, ("1", "milk", "5"), ("1", "milk", "6"))
+    left = updated(LOGGED, ("1", "milk", "6"), ("1", "milk", "5"), index=1)
     assert [each.change for each in deliver(matcher.match((came, left)))] == [came]
 
 
@@ -173,9 +177,8 @@ def test_a_delete_is_judged_by_what_the_log_keeps_of_the_old_row() -> None:
         (wish(2, filter="id=eq.1"), where("id", "1")),
         (wish(3, filter="room=eq.5"), where("room", "5")),
     )
-    assert reached(matcher, change("DELETE", ("1", ABSENT, ABSENT))) == [(ANN, 101), (ANN, 102)]
-    assert reached(matcher, change("DELETE", ("1", "milk", "5"))) == [(ANN, 101), (ANN, 102), (ANN, 103)]
-    assert reached(matcher, change("DELETE", None)) == [(ANN, 101)]
+    assert reached(matcher, deleted(TODOS, ("1", ABSENT, ABSENT))) == [(ANN, 101), (ANN, 102)]
+    assert reached(matcher, deleted(LOGGED, ("1", "milk", "5"))) == [(ANN, 101), (ANN, 102), (ANN, 103)]
 
 
 def test_truncate_reaches_those_who_opted_in_whatever_their_filter() -> None:
@@ -186,12 +189,24 @@ def test_truncate_reaches_those_who_opted_in_whatever_their_filter() -> None:
         wish(4, truncate=True, table="*"),
         wish(5, truncate=True, table="notes"),
     )
-    assert reached(matcher, change("TRUNCATE", None)) == [(ANN, 102), (ANN, 103), (ANN, 104)]
+    assert reached(matcher, truncated(TODOS)) == [(ANN, 102), (ANN, 103), (ANN, 104)]
     matcher.remove(3)
-    assert reached(matcher, change("TRUNCATE", None)) == [(ANN, 102), (ANN, 104)]
+    assert reached(matcher, truncated(TODOS)) == [(ANN, 102), (ANN, 104)]
     matcher.remove(2)
     matcher.remove(4)
-    assert not matcher.match([change("TRUNCATE", None)]).asks
+    assert not matcher.match([truncated(TODOS)]).asks
+
+
+def test_a_row_that_nobody_filters_is_not_read() -> None:
+    """Its bytes are damaged, which only those who read it may notice."""
+    whole = insert(ROW)
+    damaged = msgspec.structs.replace(whole, data=whole.data[:-1])
+    matcher = filled(wish(1), wish(2, event="INSERT"), wish(3, table="*"), wish(4, event="UPDATE"))
+    matcher.add(wish(5, event="UPDATE", filter="room=eq.5"), where("room", "5"))
+    assert [connection for connection, _ in reached(matcher, damaged)] == [ANN] * 3
+    matcher.add(wish(6, event="INSERT", filter="room=eq.5"), where("room", "5"))
+    with pytest.raises(DecodeError):
+        matcher.match([damaged])
 
 
 def counting(calls: list[Any], *, answer: Any = True) -> Callable[[Any], Any]:
@@ -387,7 +402,7 @@ def test_wishes_that_differ_in_anything_are_kept_apart() -> None:
     )
     assert len(matcher.match([insert(ROW)]).asks) == 2
     assert len(deliver(matcher.match([insert(ROW)]))) == 2
-    assert reached(matcher, change("TRUNCATE", None)) == [(BEN, 9)]
+    assert reached(matcher, truncated(TODOS)) == [(BEN, 9)]
 
 
 def test_those_who_wish_the_same_are_one_group_of_receivers() -> None:
@@ -454,7 +469,7 @@ def test_nothing_remains_of_those_who_left() -> None:
     matcher.remove_connection(BEN)
     matcher.remove_connection(CAT)
     assert len(matcher) == 0
-    assert reached(matcher, insert(ROW), change("TRUNCATE", None)) == []
+    assert reached(matcher, insert(ROW), truncated(TODOS)) == []
     assert not matcher._tables
     assert not matcher._connections
 

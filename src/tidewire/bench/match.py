@@ -13,8 +13,8 @@ from tidewire.bench.report import Report, judge, median
 from tidewire.match.matcher import Matcher
 from tidewire.match.subscription import Audience, Compile, CompiledFilter, Subscription
 from tidewire.model.change import Change
-from tidewire.model.position import Lsn
 from tidewire.model.relation import Column, PgType, Relation
+from tidewire.testing.rows import updated
 
 SIZES = (100, 1000, 5000, 50_000)
 QUICK_SIZES = (100, 1000, 5000)
@@ -101,10 +101,7 @@ def _equality(value: str) -> Compile:
 def _changes(size: int, count: int) -> list[Change]:
     """Make changes that each concern one of the filters, in no order, so that a large index is met cold."""
     values = random.Random(size).choices(range(size), k=count)  # noqa: S311 - the same load in every run, not a secret
-    return [
-        Change(Lsn(1), index, TABLE, "UPDATE", (str(value), "a note"), (str(value), False))
-        for index, value in enumerate(values)
-    ]
+    return [updated(TABLE, (str(value), "a note"), index=index) for index, value in enumerate(values)]
 
 
 def _time_us(matcher: Matcher, changes: list[Change], *, receivers: int) -> float:

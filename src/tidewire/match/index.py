@@ -4,7 +4,7 @@ from typing import Final
 
 from tidewire.match.plan import Broken, FilterGroup, Finding, Plan
 from tidewire.match.subscription import ANY, Cohort, Compile, Subscription
-from tidewire.model.change import Change, Row
+from tidewire.model.change import Change
 from tidewire.model.relation import Relation
 
 MAX_PLANS: Final = 1024
@@ -47,11 +47,14 @@ class EventIndex:
         for plan in self._plans.values():
             plan.displace(group)
 
-    def collect(self, relation: Relation, row: Row | None, finding: Finding) -> None:
-        """Add the cohorts that wish to hear of this row."""
+    def collect(self, change: Change, finding: Finding) -> None:
+        """Add the cohorts that wish to hear of this row, which is read only where a filter asks for its values."""
         finding.cohorts += self._unfiltered.cohorts
-        if self._filtered and row is not None:
-            self._plan(relation, finding.broken).collect(row, finding)
+        if not self._filtered:
+            return
+        row = change.old if change.operation == "DELETE" else change.new
+        if row is not None:
+            self._plan(change.relation, finding.broken).collect(row, finding)
 
     def _plan(self, relation: Relation, broken: list[Broken]) -> Plan:
         name = (relation.schema, relation.name)
@@ -97,11 +100,10 @@ class TableIndex:
         self._truncating.pop(cohort, None)
 
     def collect(self, change: Change, finding: Finding) -> None:
-        """Add the cohorts that wish to hear of this change."""
+        """Add the cohorts that wish to hear of this change. Raises DecodeError where a filter needs a damaged row."""
         if change.operation == "TRUNCATE":
             finding.cohorts += self._truncating
             return
-        row = change.old if change.operation == "DELETE" else change.new
         for event in (change.operation, ANY):
             if (index := self._events.get(event)) is not None:
-                index.collect(change.relation, row, finding)
+                index.collect(change, finding)

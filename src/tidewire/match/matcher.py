@@ -63,7 +63,8 @@ class Matcher:
         return Candidates(findings, broken)
 
     def _find(self, change: Change, broken: list[Broken]) -> Finding:
-        schema, name = change.relation.schema, change.relation.name
+        relation = change.relation
+        schema, name = relation.schema, relation.name
         finding = Finding(broken)
         for pattern in ((schema, name), (schema, ANY), (ANY, name), (ANY, ANY)):
             if (table := self._tables.get(pattern)) is not None:

@@ -4,6 +4,7 @@ Both are made from a signed-in connection that has nothing outstanding, and give
 """
 
 import os
+import select
 import socket
 from contextlib import suppress
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from psycopg.pq.abc import PGconn
 
 from tidewire.model.errors import DatabaseUnreachable
 from tidewire.postgres.connection import translated
-from tidewire.wal.frontend import NOTHING, TERMINATE, Ended, Logged, Received, Splitter, Started, copy_data, query
+from tidewire.wal.frontend import TERMINATE, Ended, Received, Splitter, Started, copy_data, query
 from tidewire.wal.protocol import KEEPALIVE, XLOG_DATA, XLOG_HEADER_BYTES, parse_keepalive
 
 READ_BYTES = 64 * 1024
@@ -40,7 +41,7 @@ class Channel(Protocol):
         ...
 
     def receive(self) -> Received:
-        """Return what has arrived; nothing when there is nothing."""
+        """Return what is complete now, and whether anything has arrived at all."""
         ...
 
     def send(self, payload: bytes) -> None:
@@ -84,7 +85,7 @@ class SocketChannel:
         try:
             data = self._socket.recv(READ_BYTES)
         except (BlockingIOError, InterruptedError):
-            return NOTHING
+            return Received()
         except OSError as error:
             raise DatabaseUnreachable(f"reading the log: {error.strerror}") from None
         if not data:
@@ -120,6 +121,8 @@ class LibpqChannel:
     def __init__(self, pgconn: PGconn) -> None:
         self._pgconn = pgconn
         self._started = False
+        self._poll = select.poll()
+        self._poll.register(pgconn.socket, select.POLLIN)
         self.fileno = pgconn.socket
         self.pending = False
         self.unsent = False
@@ -131,9 +134,12 @@ class LibpqChannel:
         self.flush()
 
     def receive(self) -> Received:
+        heard = bool(self._poll.poll(0))  # libpq does not tell whether it got a piece of something large
         with translated("reading the log"):
             self._pgconn.consume_input()
-            return self._read_burst() if self._started else self._read_start()
+            received = self._read_burst() if self._started else self._read_start()
+        received.arrived = heard or received.size > 0
+        return received
 
     def send(self, payload: bytes) -> None:
         with translated("answering the walsender"):
@@ -149,32 +155,30 @@ class LibpqChannel:
 
     def _read_start(self) -> Received:
         if self._pgconn.is_busy():
-            return NOTHING
+            return Received()
         result = self._pgconn.get_result()
         if result is None or result.status != ExecStatus.COPY_BOTH:
-            return Received([], [self._why_ended(result)], 0)
+            return Received(others=[self._why_ended(result)])
         self._started = True
         received = self._read_burst()
         received.others.insert(0, Started())
         return received
 
     def _read_burst(self) -> Received:
-        logged: list[Logged] = []
-        received, size = Received(logged, [], 0), 0
-        length = 0
+        received, length = Received(), 0
         for _ in range(BURST):
             length, data = self._pgconn.get_copy_data(1)
             if length <= 0:
                 break
-            size += length
+            received.size += length
             if data[0] == XLOG_DATA:
-                logged.append(bytes(data[XLOG_HEADER_BYTES:]))
+                received.logged.append(bytes(data[XLOG_HEADER_BYTES:]))
             elif data[0] == KEEPALIVE:
                 received.add(parse_keepalive(bytes(data)))
         self.pending = length > 0  # libpq may hold more than the socket shows
         if length < 0:
             received.add(self._why_ended(self._pgconn.get_result()))
-        return received._replace(size=size)
+        return received
 
     def _why_ended(self, result: Any) -> Ended:
         if result is not None and result.status == ExecStatus.FATAL_ERROR:

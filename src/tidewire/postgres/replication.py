@@ -100,7 +100,7 @@ class ReplicationStream:
                 batch, self._queue, self._queued_bytes = self._queue, [], 0
                 yield batch
                 self._drain()  # under load the next batch is there already; asking is cheaper than a turn of the loop
-                if not self._queue or time.monotonic() > turn_ends_at:
+                if self._queue and time.monotonic() > turn_ends_at:
                     await asyncio.sleep(0)
                     turn_ends_at = time.monotonic() + TURN_S
             elif self._ended is not None:
@@ -110,6 +110,7 @@ class ReplicationStream:
             else:
                 self._wake.clear()
                 await self._wake.wait()
+                turn_ends_at = time.monotonic() + TURN_S
 
     def send_status(self) -> None:
         """Tell Postgres now how far it may forget."""
@@ -137,9 +138,10 @@ class ReplicationStream:
             return
         try:
             received = self._channel.receive()
+            if received.arrived:
+                self._heard_at = time.monotonic()
             if not received.size and not received.others:
                 return
-            self._heard_at = time.monotonic()
             self._queue += received.logged
             self._queued_bytes += received.size
             for item in received.others:

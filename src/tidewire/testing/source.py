@@ -3,19 +3,18 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-from tidewire.model.change import Change, Row, Transaction
+from tidewire.model.change import Row, Transaction
 from tidewire.model.errors import SlotLost
 from tidewire.model.position import Lsn
 from tidewire.model.relation import Relation
+from tidewire.testing.rows import inserted as make_insert
 
 
 def inserted(
     relation: Relation, rows: Sequence[Row], *, lsn: int, first_index: int = 0, complete: bool = True
 ) -> Transaction:
     """Build a transaction that inserts rows, or with `complete=False` one part of it. It ends at `lsn + 1`."""
-    changes = tuple(
-        Change(Lsn(lsn), first_index + offset, relation, "INSERT", row, None) for offset, row in enumerate(rows)
-    )
+    changes = tuple(make_insert(relation, row, lsn=lsn, index=first_index + offset) for offset, row in enumerate(rows))
     return Transaction(lsn, Lsn(lsn), 0, changes, Lsn(lsn + 1) if complete else None)
 
 

@@ -1,28 +1,30 @@
 """Turns a `Transaction` or `Resync` into the bytes that travel on the bus, and back; its keys sort as the stream does.
 
 An envelope is a version byte, a kind byte and a MessagePack array. A relation is written once per envelope and its
-changes refer to it by number; the commit LSN, which all events of a transaction share, is written once as well.
+changes refer to it by number; the commit LSN, which all events of a transaction share, is written once as well. Rows
+travel as the log messages that they came in, and neither side reads them.
 """
 
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
-from tidewire.model.change import Change, Event, LogicalMessage, Operation, Resync, Row, Transaction
+from tidewire.model.change import Change, Event, LogicalMessage, Operation, Resync, Shape, Transaction
 from tidewire.model.errors import DecodeError
 from tidewire.model.position import MAX_INDEX, Lsn
 from tidewire.model.relation import Column, PgType, Relation, ReplicaIdentity, TypeKind
+from tidewire.wal.row_decoder import RowDecoder
 
-VERSION: Final = 1
+VERSION: Final = 2
 _TRANSACTION: Final = bytes((VERSION, ord("T")))
 _RESYNC: Final = bytes((VERSION, ord("R")))
-_OPERATIONS: Final[tuple[Operation, ...]] = ("INSERT", "UPDATE", "DELETE", "TRUNCATE")
-_NUMBERS: Final[Mapping[Operation, int]] = MappingProxyType({name: at for at, name in enumerate(_OPERATIONS)})
+_OPERATIONS: Final[Mapping[bytes, Operation]] = {b"I": "INSERT", b"U": "UPDATE", b"D": "DELETE", b"": "TRUNCATE"}
+"""By the first byte of the log message. One TRUNCATE message may name many tables, so it does not travel."""
+
 _RELATIONS_KEPT: Final = 4096
 """Relations remembered in each direction: about a kilobyte each, and more tables than one node usually follows."""
 
@@ -64,8 +66,8 @@ class _FlatTransaction(Struct, array_like=True, frozen=True):
     commit_time_us: int
     end_lsn: _Number | None
     relations: tuple[bytes, ...]
-    # Operation, relation, index, new, old: plain tuples, as a thousand of them are taken apart per envelope.
-    changes: list[tuple[Literal[0, 1, 2, 3], _Number, _Index, Row | None, Row | None]]
+    # Relation, index, log message: plain tuples, as a hundred of them are taken apart per envelope.
+    changes: list[tuple[_Number, _Index, bytes]]
     messages: list[tuple[_Index, str, bytes]]
 
 
@@ -113,7 +115,7 @@ def encode(item: Transaction | Resync) -> bytes:
     """Write an envelope; `decode` gives back an equal value. Events must be in order of their index."""
     if isinstance(item, Resync):
         return _RESYNC + _encoder.encode((item.epoch, item.reason))
-    # By identity, as the log's decoder hands out one object per shape; hashing it would cost more than writing a row.
+    # By identity, as the log's decoder hands out one object per shape; comparing would cost more than writing a row.
     numbers: dict[int, int] = {}
     relations: list[bytes] = []
     changes = []
@@ -122,18 +124,22 @@ def encode(item: Transaction | Resync) -> bytes:
         if isinstance(event, LogicalMessage):
             messages.append((event.index, event.prefix, event.content))
             continue
-        number = numbers.get(id(event.relation))
+        shape = event.shape
+        number = numbers.get(id(shape.relation))
         if number is None:
-            number = numbers[id(event.relation)] = len(relations)
-            relations.append(_encode_relation(event.relation))
-        changes.append((_NUMBERS[event.operation], number, event.index, event.new, event.old))
+            number = numbers[id(shape.relation)] = len(relations)
+            relations.append(_encode_relation(shape))
+        changes.append((number, event.index, event.data))
     return _TRANSACTION + _encoder.encode(
         (item.xid, item.commit_lsn, item.commit_time_us, item.end_lsn, relations, changes, messages)
     )
 
 
 def decode(payload: bytes) -> Transaction | Resync:
-    """Read an envelope. Equal relations come back as the same object. Raises DecodeError and nothing else."""
+    """Read an envelope. Equal relations come back as the same object. Raises DecodeError and nothing else.
+
+    The rows in it are not read: one that is damaged raises DecodeError for whoever reads it.
+    """
     kind = payload[:2]
     body = memoryview(payload)[2:]
     try:
@@ -141,7 +147,7 @@ def decode(payload: bytes) -> Transaction | Resync:
             return _transaction(_transaction_decoder.decode(body))
         if kind == _RESYNC:
             return Resync(*_resync_decoder.decode(body))
-    except (ValueError, IndexError, RecursionError) as error:  # msgspec's errors and bad UTF-8 are ValueErrors
+    except (ValueError, LookupError, RecursionError) as error:  # msgspec's errors and bad UTF-8 are ValueErrors
         # The error's text is left out: it may quote a row.
         raise DecodeError(f"reading an envelope: expected version {VERSION}, got a {type(error).__name__}") from None
     raise DecodeError(
@@ -152,10 +158,9 @@ def decode(payload: bytes) -> Transaction | Resync:
 
 def _transaction(flat: _FlatTransaction) -> Transaction:
     lsn = Lsn(flat.commit_lsn)
-    relations = [_decode_relation(encoded) for encoded in flat.relations]
+    shapes = [_decode_relation(encoded) for encoded in flat.relations]
     events: list[Event] = [
-        Change(lsn, index, relations[number], _OPERATIONS[operation], new, old)
-        for operation, number, index, new, old in flat.changes
+        Change(lsn, index, _OPERATIONS[data[:1]], shapes[number], data) for number, index, data in flat.changes
     ]
     if flat.messages:
         events.extend(LogicalMessage(lsn, index, prefix, content) for index, prefix, content in flat.messages)
@@ -169,7 +174,8 @@ def _index(event: Event) -> int:
 
 
 @lru_cache(_RELATIONS_KEPT)
-def _encode_relation(relation: Relation) -> bytes:
+def _encode_relation(shape: Shape) -> bytes:
+    relation = shape.relation
     columns = tuple(
         _FlatColumn(column.name, _flatten(column.type), column.identity, column.primary, column.typmod)
         for column in relation.columns
@@ -178,13 +184,13 @@ def _encode_relation(relation: Relation) -> bytes:
 
 
 @lru_cache(_RELATIONS_KEPT)
-def _decode_relation(encoded: bytes) -> Relation:
+def _decode_relation(encoded: bytes) -> RowDecoder:
     flat = _relation_decoder.decode(encoded)
     columns = tuple(
         Column(column.name, _unflatten(column.type), column.identity, column.primary, column.typmod)
         for column in flat.columns
     )
-    return Relation(flat.oid, flat.schema, flat.name, flat.identity, columns)
+    return RowDecoder(Relation(flat.oid, flat.schema, flat.name, flat.identity, columns))
 
 
 def _flatten(type_: PgType) -> _FlatType:

@@ -5,7 +5,7 @@ as long as decoding it.
 """
 
 from struct import Struct
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from msgspec import Struct as Value
 
@@ -48,12 +48,15 @@ Logged = bytes | Keepalive
 """A log message, or a keepalive in its place in the stream."""
 
 
-class Received(NamedTuple):
-    """What has arrived: the stream's items in order; all that is not a log message once more; and how many bytes."""
+class Received(Value):
+    """What has come: the stream's items in order, and all that is not a log message once more."""
 
-    logged: list[Logged]
-    others: list[Keepalive | Started | Ended]
-    size: int
+    logged: list[Logged] = []
+    others: list[Keepalive | Started | Ended] = []
+    size: int = 0
+    """Bytes of what is complete. Only these count where memory is bounded: a value of any size must be able to pass."""
+    arrived: bool = False
+    """The server was heard, even if only a piece of something large came."""
 
     def add(self, other: Keepalive | Started | Ended | None) -> None:
         """Add something that is not a log message; None is nothing."""
@@ -61,9 +64,6 @@ class Received(NamedTuple):
             self.others.append(other)
             if isinstance(other, Keepalive):
                 self.logged.append(other)
-
-
-NOTHING = Received([], [], 0)
 
 
 def query(sql: str) -> bytes:
@@ -92,10 +92,10 @@ class Splitter:
             self._rest.append(data)
             self._missing -= len(data)
             if self._missing > 0:
-                return NOTHING  # a large message is put together once, not with every piece
+                return Received(arrived=True)  # a large message is put together once, not with every piece
             data = b"".join(self._rest)
             self._rest = []
-        received = Received([], [], len(data))
+        received = Received(arrived=True)
         put, header, log_at = received.logged.append, _FULL_HEADER, _LOG_AT
         at, end = 0, len(data)
         while end - at > _HEAD_BYTES:
@@ -113,8 +113,10 @@ class Splitter:
             at = after
         if end - at == _HEAD_BYTES and _LENGTH(data, at + 1)[0] == _LEAST:  # nothing behind the header, and last
             received.add(_read_other(data[at], b""))
+            at = end
         elif at < end:
             self._keep(data[at:])
+        received.size = at
         return received
 
     def _keep(self, rest: bytes) -> None:

@@ -1,33 +1,39 @@
-"""Compiles, for one relation, functions that turn Insert, Update and Delete messages into row tuples.
+"""Turns Insert, Update and Delete messages into row tuples, with code that is compiled when the first row is read.
 
 The generated code reads columns in a straight line, without a loop or a call per row: on a ten-column row that takes
 half the time of the loop. What is left is mostly the cutting of each value; `tidewire bench decode` watches it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from struct import Struct, error
 from textwrap import indent
-from typing import Any
+from typing import Any, Final, Literal
 
-from tidewire.model.change import ABSENT, Row
+from tidewire.model.change import ABSENT, Operation, Row, Rows
 from tidewire.model.errors import DecodeError
 from tidewire.model.relation import Relation
-
-DecodeRow = Callable[[bytes], Row]
-DecodePair = Callable[[bytes], tuple[Row, Row | None]]
-"""Update message → (new row, old row)."""
 
 NEW_ROW, OLD_KEY, OLD_ROW = ord("N"), ord("K"), ord("O")
 MAX_COLUMNS = 1600
 
-TRUNCATED = (IndexError, error)
-"""What the generated code raises on bytes that end too early; the assembler turns it into DecodeError."""
+_TRUNCATED = (IndexError, error)
+"""What the generated code raises on bytes that end too early."""
+
+_Content = Literal["new", "old", "key and new", "old and new"]
+_CONTENTS: Final[Mapping[_Content, tuple[tuple[int, ...], tuple[tuple[str, str], ...]]]] = {
+    "new": ((NEW_ROW,), (("v", ""),)),
+    "old": ((OLD_KEY, OLD_ROW), (("v", ""),)),
+    "key and new": ((OLD_KEY,), (("o", ""), ("v", ""))),
+    # An unchanged TOASTed value is not repeated in the new row; the complete old row has it.
+    "old and new": ((OLD_ROW,), (("o", ""), ("v", "o"))),
+}
+"""What a message may hold: which rows may come first; then for each row its variables, and what fills its gaps."""
 
 # A message is: kind, relation number (4 bytes), which row follows, the row; an Update may hold an old row before it.
 # Plain ASCII, lengths below 128 included, is the common case: the text is decoded once and cut, not cut and decoded.
 _READER = """
-def {name}(data):
+def read(data):
     try:
         if data[5] not in {kinds}: refuse_kind(data[5])
         at = 6
@@ -47,56 +53,80 @@ at += 1"""
 
 
 class RowDecoder:
-    """How rows of one relation are read. Each takes a whole message and raises DecodeError or one of TRUNCATED."""
+    """How rows of one relation are read: the `Shape` of its changes. Refuses more columns than a table can have."""
 
-    __slots__ = ("delete", "insert", "relation", "update")
+    __slots__ = ("_identity", "_width", "relation")
 
     def __init__(self, relation: Relation) -> None:
         if len(relation.columns) > MAX_COLUMNS:
             raise DecodeError(f"reading a Relation message: {len(relation.columns)} columns are more than allowed")
-        readers = _generate(len(relation.columns), lenient=False)
         self.relation = relation
-        self.insert: DecodeRow = readers["read_new"]
-        self.update = _update_decoder(readers, relation)
-        self.delete = _delete_decoder(readers, relation)
+        self._width = len(relation.columns)
+        self._identity = tuple(column.identity for column in relation.columns)
+
+    def __repr__(self) -> str:
+        return f"<RowDecoder of {self.relation.qualified_name}>"
+
+    def read(self, operation: Operation, data: bytes) -> Rows:
+        """Return the new and the old row of a message. Raises DecodeError when it is damaged, and nothing else."""
+        try:
+            if operation == "INSERT":
+                return _reader(self._width, "new")(data), None
+            if operation == "UPDATE":
+                return self._update(data)
+            if operation == "DELETE":
+                return None, self._delete(data)
+        except _TRUNCATED:
+            raise DecodeError("reading a row: expected more bytes, got the end of the message") from None
+        return None, None
+
+    def _update(self, data: bytes) -> Rows:
+        kind = data[5]
+        if kind == OLD_ROW:
+            pair: tuple[Row, Row] = _reader(self._width, "old and new")(data)
+            return pair
+        if kind == OLD_KEY:
+            new, old = _reader(self._width, "key and new")(data)
+            return new, self._only_identity(old)
+        new = _reader(self._width, "new")(data)
+        # The key did not change, so it was left out; without an identity there is none.
+        return new, None if self.relation.identity == "nothing" else self._only_identity(new)
+
+    def _delete(self, data: bytes) -> Row:
+        old: Row = _reader(self._width, "old")(data)
+        return old if data[5] == OLD_ROW else self._only_identity(old)
+
+    def _only_identity(self, row: Row) -> Row:
+        """The log sends NULL for columns outside the key, which says nothing about them."""
+        return tuple(value if known else ABSENT for value, known in zip(row, self._identity, strict=True))
 
 
 @cache
-def _generate(columns: int, *, lenient: bool) -> dict[str, Any]:
-    """Make the readers of rows with so many columns; text that is not UTF-8 makes them call the lenient ones.
+def _reader(columns: int, content: _Content, *, lenient: bool = False) -> Callable[[bytes], Any]:
+    """Make the function that reads messages of so many columns; text that is not UTF-8 makes it call the lenient one.
 
     Only numbers and fixed text enter the source, never a name or value from outside.
     """
-    new, old = _tuple_source(columns, "v"), _tuple_source(columns, "o")
-    pair = f"{new}, {old}"
-    readers: dict[str, Any] = {}
-    for name, kinds, result, rows in (
-        ("read_new", (NEW_ROW,), new, (("v", ""),)),
-        ("read_old", (OLD_KEY, OLD_ROW), new, (("v", ""),)),
-        ("read_key_pair", (OLD_KEY,), pair, (("o", ""), ("v", ""))),
-        # An unchanged TOASTed value is not repeated in the new row; the complete old row has it.
-        ("read_full_pair", (OLD_ROW,), pair, (("o", ""), ("v", "o"))),
-    ):
-        general = "data[start:at]." + ("decode('utf-8', 'replace')" if lenient else "decode()")
-        source = _READER.format(
-            name=name,
-            kinds=kinds,
-            result=result,
-            ascii=_rows_source(columns, rows, "text[start:at]"),
-            general=_rows_source(columns, rows, general),
-        )
-        scope: dict[str, Any] = {
-            "u16": Struct(">H").unpack_from,
-            "u32": Struct(">I").unpack_from,
-            "header": Struct(">BI").unpack_from,
-            "ABSENT": ABSENT,
-            "refuse_kind": _refuse_kind,
-            "refuse_length": _refuse_length,
-            "lenient": _leniently(columns, name),
-        }
-        exec(source, scope)  # noqa: S102 - made of numbers and the text above
-        readers[name] = scope[name]
-    return readers
+    kinds, rows = _CONTENTS[content]
+    general = "data[start:at]." + ("decode('utf-8', 'replace')" if lenient else "decode()")
+    source = _READER.format(
+        kinds=kinds,
+        result=", ".join(_tuple_source(columns, variable) for variable, _ in reversed(rows)),
+        ascii=_rows_source(columns, rows, "text[start:at]"),
+        general=_rows_source(columns, rows, general),
+    )
+    scope: dict[str, Any] = {
+        "u16": Struct(">H").unpack_from,
+        "u32": Struct(">I").unpack_from,
+        "header": Struct(">BI").unpack_from,
+        "ABSENT": ABSENT,
+        "refuse_kind": _refuse_kind,
+        "refuse_length": _refuse_length,
+        "lenient": _leniently(columns, content),
+    }
+    exec(source, scope)  # noqa: S102 - made of numbers and the text above
+    read: Callable[[bytes], Any] = scope["read"]
+    return read
 
 
 def _rows_source(columns: int, rows: tuple[tuple[str, str], ...], take: str) -> str:
@@ -140,49 +170,13 @@ def _tuple_source(columns: int, variable: str) -> str:
     return "(" + "".join(f"{variable}{number}, " for number in range(columns)) + ")"
 
 
-def _leniently(columns: int, name: str) -> Callable[[bytes], Any]:
+def _leniently(columns: int, content: _Content) -> Callable[[bytes], Any]:
     """Only a database in SQL_ASCII can hold text that is not UTF-8: what cannot be read shows as U+FFFD."""
 
     def read(data: bytes) -> Any:
-        return _generate(columns, lenient=True)[name](data)  # generated when it is first needed, and that is rare
+        return _reader(columns, content, lenient=True)(data)  # generated when it is first needed, and that is rare
 
     return read
-
-
-def _update_decoder(readers: dict[str, Any], relation: Relation) -> DecodePair:
-    read_full_pair: Callable[[bytes], tuple[Row, Row]] = readers["read_full_pair"]
-    read_key_pair: Callable[[bytes], tuple[Row, Row]] = readers["read_key_pair"]
-    read_new: DecodeRow = readers["read_new"]
-    identity = [column.identity for column in relation.columns]
-    nothing = relation.identity == "nothing"
-
-    def update(data: bytes) -> tuple[Row, Row | None]:
-        kind = data[5]
-        if kind == OLD_ROW:
-            return read_full_pair(data)
-        if kind == OLD_KEY:
-            new, old = read_key_pair(data)
-            return new, _only_identity(old, identity)
-        new = read_new(data)
-        return new, None if nothing else _only_identity(new, identity)  # the key did not change, so it was left out
-
-    return update
-
-
-def _delete_decoder(readers: dict[str, Any], relation: Relation) -> DecodeRow:
-    read_old: DecodeRow = readers["read_old"]
-    identity = [column.identity for column in relation.columns]
-
-    def delete(data: bytes) -> Row:
-        old = read_old(data)
-        return old if data[5] == OLD_ROW else _only_identity(old, identity)
-
-    return delete
-
-
-def _only_identity(row: Row, identity: list[bool]) -> Row:
-    """The log sends NULL for columns outside the key, which says nothing about them."""
-    return tuple(value if known else ABSENT for value, known in zip(row, identity, strict=True))
 
 
 def _refuse_kind(kind: int) -> None:
