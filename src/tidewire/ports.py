@@ -1,12 +1,15 @@
 """The contracts between the floors. Each fits on a screen and has one shared test suite for all its implementations."""
 
-from collections.abc import AsyncGenerator, Sequence
-from typing import Final, Protocol, Self
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, Final, Protocol, Self
 
 from msgspec import Struct
 
+from tidewire.filters.grammar import Condition
+from tidewire.match.candidates import Ask
 from tidewire.model.change import Transaction
 from tidewire.model.position import Lsn
+from tidewire.model.relation import Relation
 
 
 class ChangeSource(Protocol):
@@ -88,4 +91,78 @@ class Subscription(Protocol):
 
     def close(self) -> None:
         """Stop now: what is still held is dropped and the iterator ends."""
+        ...
+
+
+class TableAccess(Struct, frozen=True):
+    """What a role may see of a table.
+
+    `unrestricted` means that no policy stands in its way: row-level security is off, or not for this role.
+    """
+
+    columns: frozenset[str]
+    has_key: bool
+    sees_key: bool
+    unrestricted: bool
+
+
+class Tables(Protocol):
+    """What the database says of its tables and roles. Answers may be a few seconds old. Raises our errors only."""
+
+    async def published(self, schema: str, table: str) -> Sequence[Relation]:
+        """Return the tables whose changes are in the log; `*` stands for any name.
+
+        For the parent of partitions that are in the log by themselves it returns these partitions.
+        """
+        ...
+
+    async def access(self, role: str, relation: Relation) -> TableAccess | None:
+        """Return what the role may see; None when there is no such role."""
+        ...
+
+    async def bypasses_policies(self, role: str) -> bool:
+        """Say whether row-level security does not concern the role at all; no when there is no such role."""
+        ...
+
+    async def locales(self, relation: Relation) -> Mapping[str, str]:
+        """Return the locales of its text columns, as `tidewire.filters.collation` understands them."""
+        ...
+
+    async def probe(self, role: str, relation: Relation, conditions: Sequence[Condition]) -> str | None:
+        """Have Postgres read a filter's constants as this role, which must exist.
+
+        Returns its complaint in the form `ERROR code (name) text`, or None.
+        """
+        ...
+
+
+class Sight(Struct, frozen=True):
+    """What of a change may be seen: some `columns`, or all with None. With `errors` nothing but those is shown."""
+
+    columns: tuple[str, ...] | None = None
+    errors: tuple[str, ...] = ()
+
+
+class Visibility(Protocol):
+    """Row-level security, privileges, and the filters that only Postgres can decide."""
+
+    async def visible(self, asks: Sequence[Ask]) -> Sequence[Sight | None]:
+        """Answer each question; None hides the change. What cannot be decided is hidden and reported."""
+        ...
+
+
+class Outbox(Protocol):
+    """Where the packets of one connection go. It never waits, so whoever writes must look at `waiting_bytes`."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes written that the operating system has not taken yet."""
+        ...
+
+    def write(self, packet: Any, /) -> None:
+        """Send what the connection's form has made of a message. After a close it is dropped."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection after what was written."""
         ...

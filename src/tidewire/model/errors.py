@@ -6,6 +6,9 @@
     │   └── UnknownTable          a table that is not there or cannot be published
     ├── PostgresError             the database said no
     │   ├── DatabaseUnreachable   no connection (retryable)
+    │   │   ├── DatabaseFull      Postgres has no connection left for us
+    │   │   └── PoolExhausted     all of our own connections stayed busy
+    │   ├── QueryCanceled         Postgres stopped a query that took too long (retryable)
     │   ├── AuthenticationFailed  wrong user or password
     │   ├── MissingPrivilege      the role may not do this
     │   ├── LogicalDecodingOff    wal_level is not logical
@@ -71,6 +74,25 @@ class DatabaseUnreachable(PostgresError):  # noqa: N818
 
     retryable = True
     default_hint = "check DATABASE_URL and that the server accepts connections"
+
+
+class DatabaseFull(DatabaseUnreachable):
+    """Postgres has no connection left."""
+
+    default_hint = "raise max_connections, or the role's connection limit, or end sessions that idle"
+
+
+class PoolExhausted(DatabaseUnreachable):
+    """All connections to Postgres stayed busy."""
+
+    default_hint = "raise TIDEWIRE_DATABASE_POOL, or look in pg_stat_activity for what takes so long"
+
+
+class QueryCanceled(PostgresError):  # noqa: N818
+    """Postgres stopped a query that took too long."""
+
+    retryable = True
+    default_hint = "raise TIDEWIRE_DATABASE_TIMEOUT_S, or look for what holds it up"
 
 
 class AuthenticationFailed(PostgresError):  # noqa: N818

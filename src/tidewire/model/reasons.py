@@ -208,3 +208,44 @@ SELECT_WITH_WILDCARD: Final = (
     "Column selection is not supported for wildcard subscriptions. Provide an explicit schema and table name."
 )
 """As above: columns of which table?"""
+
+
+def nothing_wished(parameters: str) -> str:
+    """As above: neither a schema nor a table was named."""
+    return (
+        "No subscription params provided. Please provide at least a `schema` or `table` to subscribe to: " + parameters
+    )
+
+
+def table_not_published(parameters: str) -> str:
+    """As above: no table of that name is in the publications. Publish it, or correct the name."""
+    return (
+        "Unable to subscribe to changes with given parameters."
+        f" Please check Realtime is enabled for the given connect parameters: {parameters}"
+    )
+
+
+def wish_refused(parameters: str, exception: str) -> str:
+    """As above: `exception` is what the database objects to, as it would say it itself."""
+    return (
+        "Unable to subscribe to changes with given parameters."
+        f" An exception happened so please check your connect parameters: {parameters}. Exception: {exception}"
+    )
+
+
+def exception_raised(message: str) -> str:
+    """Say an objection of ours in the form of one that a function in the database raises."""
+    return f"ERROR P0001 (raise_exception) {message}"
+
+
+def role_missing(role: str) -> str:
+    """The `exception` for a token whose role is not in the database."""
+    return f'ERROR 42704 (undefined_object) role "{role}" does not exist'
+
+
+def rows_protected(table: str, role: str) -> str:
+    """The `exception` for a table whose policies would have to be asked. Ours alone; `table` is qualified."""
+    return (
+        f'ERROR 42501 (insufficient_privilege) row-level security is enabled for table {table} and role "{role}" does'
+        " not bypass it: changes of such a table go to roles with BYPASSRLS only"
+    )

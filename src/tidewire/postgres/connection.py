@@ -14,10 +14,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from tidewire.model.errors import (
     AuthenticationFailed,
     ConfigurationError,
+    DatabaseFull,
     DatabaseUnreachable,
     LogicalDecodingOff,
     MissingPrivilege,
     PostgresError,
+    QueryCanceled,
     SlotBusy,
     UnknownTable,
 )
@@ -108,22 +110,32 @@ _TRANSLATIONS: tuple[tuple[type[psycopg.Error], type[PostgresError | Configurati
     (pg.CrashShutdown, DatabaseUnreachable),
     (pg.CannotConnectNow, DatabaseUnreachable),
     (pg.ConnectionException, DatabaseUnreachable),
-    (pg.TooManyConnections, DatabaseUnreachable),
+    (pg.TooManyConnections, DatabaseFull),
+    (pg.QueryCanceled, QueryCanceled),
 )
+
+
+_REFUSALS: tuple[tuple[tuple[str, ...], type[PostgresError], str | None], ...] = (
+    # libpq waited for an authentication request and read something else
+    (("authentication request",), DatabaseUnreachable, "what answers there is no Postgres: check host and port"),
+    (("too many connections", "too many clients", "remaining connection slots"), DatabaseFull, None),
+    (("password", "authentication", 'role "', "pg_hba.conf"), AuthenticationFailed, None),
+    (("does not exist",), DatabaseUnreachable, "create that database, or name another one in DATABASE_URL"),
+    (
+        ("must be superuser or replication role", "permission denied to start WAL sender"),
+        MissingPrivilege,
+        "run ALTER ROLE ... REPLICATION",
+    ),
+    (("wal_level",), LogicalDecodingOff, None),
+)
+"""What libpq's texts hold, in the order in which they are tried."""
 
 
 def _connection_failure(message: str) -> PostgresError:
     """Libpq reports refusals during connection start as text without an SQLSTATE."""
-    if "authentication request" in message:  # libpq waited for one and read something else
-        return DatabaseUnreachable(message, hint="what answers there is no Postgres: check host and port")
-    if "password" in message or "authentication" in message or 'role "' in message or "pg_hba.conf" in message:
-        return AuthenticationFailed(message)
-    if 'database "' in message and "does not exist" in message:
-        return DatabaseUnreachable(message, hint="create that database, or name another one in DATABASE_URL")
-    if "must be superuser or replication role" in message or "permission denied to start WAL sender" in message:
-        return MissingPrivilege(message, hint="run ALTER ROLE ... REPLICATION")
-    if "wal_level" in message:
-        return LogicalDecodingOff(message)
+    for words, ours, hint in _REFUSALS:
+        if any(word in message for word in words):
+            return ours(message, hint=hint)
     return DatabaseUnreachable(message)
 
 

@@ -6,7 +6,7 @@ parser of filters accepts, and a `select` that is no list of names refuses the b
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -15,7 +15,8 @@ from tidewire.model.reasons import SELECT_NOT_A_LIST
 from tidewire.wire.untrusted import lenient_flag, lenient_value, read_members, strict_text
 
 MAX_BINDING_ID: Final = 2**27 - 1
-EVENTS: Final = frozenset({"*", "INSERT", "UPDATE", "DELETE"})
+EventName = Literal["*", "INSERT", "UPDATE", "DELETE"]
+EVENTS: Final[tuple[EventName, ...]] = ("*", "INSERT", "UPDATE", "DELETE")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -29,7 +30,7 @@ class Binding(Struct, frozen=True):
 
     raw: bytes
     id: int
-    event: str = "*"
+    event: EventName = "*"
     schema: str | None = None
     table: str | None = None
     filter: str = ""
@@ -89,10 +90,10 @@ def _id(event: str, schema: str | None, table: str | None, filter_text: str, sel
     return number % MAX_BINDING_ID + 1  # clients take 0 for no id
 
 
-def _event(members: Mapping[str, Raw]) -> str:
+def _event(members: Mapping[str, Raw]) -> EventName:
     event = lenient_value(members, "event")
     name = event.upper() if isinstance(event, str) else "*"
-    return name if name in EVENTS else "*"
+    return next((known for known in EVENTS if known == name), "*")
 
 
 def _name(members: Mapping[str, Raw], key: str) -> str | None:
