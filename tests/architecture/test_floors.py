@@ -23,7 +23,12 @@ def test_only_tasks_starts_background_work() -> None:
         for path in SOURCE.rglob("*.py")
         if "create_task(" in path.read_text() or "ensure_future(" in path.read_text()
     }
-    assert owners == {"hub/tasks.py", "server/websocket.py"}  # the second starts what uvicorn then owns
+    assert owners == {
+        "hub/tasks.py",
+        "server/asgi_connection.py",  # in a TaskGroup that ends with the connection's call
+        "server/lazy_app.py",  # the one task of an application that somebody else's server runs
+        "server/websocket.py",  # starts what uvicorn then owns
+    }
 
 
 def test_no_module_is_named_after_nothing() -> None:
@@ -43,7 +48,8 @@ def test_every_module_says_what_it_does() -> None:
 def test_init_files_only_reexport() -> None:
     for path in SOURCE.rglob("__init__.py"):
         lines = [line for line in path.read_text().splitlines() if line.strip()]
-        assert not [line for line in lines if line.startswith(("def ", "class ", "async def "))], path
+        made = [line for line in lines if line.startswith(("def ", "class ", "async def "))]
+        assert not [line for line in made if not line.startswith("def __getattr__(")], path
 
 
 def test_large_modules_explain_themselves() -> None:

@@ -1,0 +1,224 @@
+"""One process's share of the live side: its connections, topics and subscriptions, and what the server may ask of it.
+
+Knows neither HTTP nor Postgres: both come from outside. Run `run()` for as long as the node serves.
+"""
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterable, Callable
+from itertools import count, repeat
+from typing import Final
+
+from msgspec import Struct
+
+from tidewire.hub.connection import ClientConnection
+from tidewire.hub.dispatcher import Dispatcher
+from tidewire.hub.fanout import Fanout
+from tidewire.hub.forms import Form
+from tidewire.hub.gate import Gate, NodeLimits
+from tidewire.hub.permissions import Permissions
+from tidewire.hub.services import Services
+from tidewire.hub.subscriptions import Subscriptions
+from tidewire.hub.tasks import Tasks
+from tidewire.hub.topics import Topics
+from tidewire.hub.tracker import Tracker
+from tidewire.match.matcher import Matcher
+from tidewire.model.change import Resync, Transaction
+from tidewire.model.claims import Claims
+from tidewire.model.reasons import RESTARTING, Reason
+from tidewire.ports import Outbox, Tables, Visibility
+from tidewire.presence.roster import Roster
+from tidewire.wire.message import Message, UserBroadcast
+from tidewire.wire.session import SessionProtocol
+from tidewire.wire.session_limits import SessionLimits
+
+TICKS_PER_S: Final = 20
+"""Each second all connections have one tick, a twentieth of them at a time."""
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """How the node is doing. Counts only grow; everything else is what it is now."""
+
+    connections: int
+    channels: int
+    topics: int
+    subscriptions: int
+    presences: int
+    live: bool
+    draining: bool
+    last_commit_s: float
+    """Unix time of the last change's commit; 0 before the first."""
+    counts: dict[str, int]
+
+
+class Node:
+    """Made on the event loop that it serves on. Tell it when it `is_live`, and `close` it at the end."""
+
+    def __init__(
+        self,
+        *,
+        permissions: Permissions,
+        tables: Tables,
+        visibility: Visibility,
+        tasks: Tasks,
+        clock: Callable[[], float],
+        limits: NodeLimits | None = None,
+        session_limits: SessionLimits | None = None,
+        make_roster: Callable[[], Roster] | None = None,
+    ) -> None:
+        """Take Unix time from `clock`; `tasks` must survive the failure of one of them."""
+        loop = asyncio.get_running_loop()
+        limits = limits or NodeLimits()
+        self.permissions = permissions
+        self._session_limits = session_limits or SessionLimits()
+        self._matcher = Matcher()
+        self._gate = Gate(limits)
+        topics = Topics(Fanout(loop.call_soon))
+        refs = map("{}{:x}".format, repeat(uuid.uuid4().hex[:12]), count(1))
+        self._services = Services(
+            clock=clock,
+            outbox_bytes=limits.outbox_bytes,
+            gate=self._gate,
+            permissions=permissions,
+            subscriptions=Subscriptions(self._matcher, tables),
+            tasks=tasks,
+            topics=topics,
+            tracker=Tracker(
+                topics,
+                make_roster=make_roster or (lambda: Roster("node")),
+                make_ref=refs.__next__,
+                loop=loop,
+            ),
+        )
+        self._connections: dict[int, ClientConnection] = {}
+        self._numbers = count(1)
+        self._dispatcher = Dispatcher(
+            self._matcher, visibility, self._services.subscriptions, find=self._connections.get
+        )
+        self._draining = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    # --- connections -----------------------------------------------------------------------------------------
+
+    def refuses(self) -> Reason | None:
+        """Return why nobody may connect now, or None."""
+        if self._draining:
+            return RESTARTING
+        return self._gate.refuses_connection(len(self._connections), self._services.clock())
+
+    def connect(self, outbox: Outbox, form: Form, *, token: str) -> ClientConnection:
+        """Take in a client whose token is verified. Report to what is returned, ending with `on_closed`."""
+        session = SessionProtocol(
+            self._session_limits, self._services.clock(), token=token, make_key=lambda: str(uuid.uuid4())
+        )
+        number = next(self._numbers)
+        connection = ClientConnection(number, self._services, session, outbox, form, leave=self._leave)
+        self._connections[number] = connection
+        self._empty.clear()
+        self._services.counts["connections"] += 1
+        if self._draining:
+            connection.retire()
+        return connection
+
+    def _leave(self, connection: ClientConnection) -> None:
+        self._connections.pop(connection.number, None)
+        if not self._connections:
+            self._empty.set()
+
+    # --- messages from elsewhere -----------------------------------------------------------------------------
+
+    def publish(self, message: Message | UserBroadcast, subtopic: str, *, private: bool) -> None:
+        """Send a broadcast that comes from no channel to everybody who listens to the topic."""
+        topic = self._services.topics.find(subtopic, private=private)
+        self._services.counts["broadcasts"] += 1
+        if topic is not None:
+            self._services.counts["deliveries"] += topic.broadcast(message)
+
+    def refuses_events(self, messages: int) -> bool:
+        """Count messages that are to be published, and say whether they are too many."""
+        return self._gate.refuses_events(self._services.clock(), messages)
+
+    async def identify(self, token: str) -> Claims:
+        """Return who has a token. Raises TokenRefused."""
+        return await self.permissions.identify(token)
+
+    async def may_use_private(self, claims: Claims) -> bool:
+        """Say whether private topics are open to whoever has these claims. Raises PostgresError."""
+        return await self.permissions.may_use_private(claims)
+
+    # --- life ------------------------------------------------------------------------------------------------
+
+    @property
+    def is_live(self) -> bool:
+        """Whether every change that commits from now on will be delivered."""
+        return self._services.live.is_set()
+
+    @is_live.setter
+    def is_live(self, live: bool) -> None:
+        if live:
+            self._services.live.set()
+        else:
+            self._services.live.clear()
+
+    @property
+    def is_draining(self) -> bool:
+        return self._draining
+
+    async def dispatch(self, items: AsyncIterable[Transaction | Resync]) -> None:
+        """Deliver row changes until the items end."""
+        await self._dispatcher.run(items)
+
+    async def tick(self) -> None:
+        """Give each connection a tick a second; never returns."""
+        share = 0
+        while True:
+            await asyncio.sleep(1 / TICKS_PER_S)
+            share = (share + 1) % TICKS_PER_S
+            for connection in [each for number, each in self._connections.items() if number % TICKS_PER_S == share]:
+                connection.tick()
+
+    async def drain(self, grace_s: float) -> None:
+        """Let nobody in and close all connections in waves; return when they are gone, or `grace_s` is over."""
+        self._draining = True
+        waiting = list(self._connections.values())
+        for connection in waiting:
+            connection.retire()
+        random.shuffle(waiting)  # so that those who came together do not come back together
+        until = asyncio.get_running_loop().time() + grace_s
+        waves = max(1, min(len(waiting), int(grace_s / 2 * TICKS_PER_S)))
+        for wave in range(waves):
+            for connection in waiting[wave::waves]:
+                connection.drain()
+            if wave < waves - 1:
+                await asyncio.sleep(1 / TICKS_PER_S)
+        try:
+            async with asyncio.timeout_at(until):
+                await self._empty.wait()
+        except TimeoutError:
+            return
+
+    def close(self) -> None:
+        """Stop telling anybody anything."""
+        self._services.tracker.close()
+
+    def figures(self) -> Figures:
+        """Return how the node is doing. Costs as much as there are connections and topics."""
+        services, dispatcher = self._services, self._dispatcher
+        return Figures(
+            connections=len(self._connections),
+            channels=sum(len(each.members) for each in self._connections.values()),
+            topics=len(services.topics),
+            subscriptions=len(services.subscriptions),
+            presences=services.tracker.presences,
+            live=self.is_live,
+            draining=self._draining,
+            last_commit_s=dispatcher.commit_time_us / 1_000_000,
+            counts={
+                **services.counts,
+                "changes": dispatcher.changes,
+                "change_deliveries": dispatcher.deliveries,
+                "presence_diffs": services.tracker.diffs,
+            },
+        )

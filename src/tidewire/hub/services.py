@@ -1,0 +1,40 @@
+"""What all connections of a node share. Holds it, and does nothing."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+from tidewire.hub.gate import Gate
+from tidewire.hub.permissions import Permissions
+from tidewire.hub.subscriptions import Subscriptions
+from tidewire.hub.tasks import Tasks
+from tidewire.hub.topics import Topics
+from tidewire.hub.tracker import Tracker
+
+
+class Services:
+    """Made once by the node; `live` is set as soon as every change that commits will be matched."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        outbox_bytes: int,
+        gate: Gate,
+        permissions: Permissions,
+        subscriptions: Subscriptions,
+        tasks: Tasks,
+        topics: Topics,
+        tracker: Tracker,
+    ) -> None:
+        """Take Unix time from `clock`. `tasks` must survive the failure of one of them."""
+        self.clock = clock
+        self.outbox_bytes = outbox_bytes
+        self.gate = gate
+        self.permissions = permissions
+        self.subscriptions = subscriptions
+        self.tasks = tasks
+        self.topics = topics
+        self.tracker = tracker
+        self.live = asyncio.Event()
+        self.counts: Counter[str] = Counter()

@@ -1,0 +1,112 @@
+"""The row changes that the channels of this node follow: bindings in, subscriptions of the matcher out.
+
+What a binding means for tables is judged in wishes.py; which rows a reader may see is for Visibility.
+"""
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Final
+
+from tidewire.hub.wishes import Wish, judge
+from tidewire.match.matcher import Matcher
+from tidewire.match.plan import Broken
+from tidewire.match.subscription import Audience, Subscription
+from tidewire.model.errors import TidewireError
+from tidewire.ports import Tables
+from tidewire.wire.session_address import PREFIX
+from tidewire.wire.session_effects import ChannelRef, Subscribe
+
+LEGACY: Final = "legacy "
+"""Stands before the topic in subscriptions of clients that expect changes under the names INSERT, UPDATE and DELETE."""
+
+Judged = Sequence[Wish | str]
+"""For each binding what it wishes, or why it gets nothing."""
+
+
+class Subscriptions:
+    """First `judge`, which waits for the database; then `replace`, from which on every change is matched."""
+
+    def __init__(self, matcher: Matcher, tables: Tables) -> None:
+        self._matcher = matcher
+        self._tables = tables
+        self._numbers = count(1)
+        self._channels: dict[tuple[int, int], list[int]] = {}
+        self._owners: dict[int, tuple[int, ChannelRef]] = {}
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+    async def judge(self, question: Subscribe) -> Judged:
+        """Ask the database about all bindings. Raises PostgresError when it cannot be asked."""
+        role = question.grant.claims.role
+        return [await judge(binding, role, self._tables) for binding in question.bindings]
+
+    def replace(self, connection: int, question: Subscribe, judged: Judged) -> tuple[str | None, ...]:
+        """Follow what was judged instead of what the channel followed; return for each binding why not, or None."""
+        self.forget(connection, question.channel)
+        audience = Audience(question.grant.claims.role)
+        topic = (LEGACY if question.legacy else "") + PREFIX + question.channel.subtopic
+        refusals: list[str | None] = []
+        for binding, wish in zip(question.bindings, judged, strict=True):
+            if isinstance(wish, str):
+                refusals.append(wish)
+                continue
+            made = [
+                Subscription(
+                    id=next(self._numbers),
+                    connection=connection,
+                    topic=topic,
+                    wire_id=binding.id,
+                    schema=schema,
+                    table=table,
+                    event=wish.event,
+                    filter=wish.filter,
+                    select=wish.select,
+                    audience=audience,
+                    truncate=wish.truncate,
+                )
+                for schema, table in wish.targets
+            ]
+            refusals.append(self._add(connection, question.channel, made, wish))
+        return tuple(refusals)
+
+    def forget(self, connection: int, channel: ChannelRef) -> None:
+        """Follow nothing more for a channel."""
+        for number in self._channels.pop((connection, channel.number), ()):
+            self._matcher.remove(number)
+            del self._owners[number]
+
+    def drop_broken(self, broken: Sequence[Broken]) -> list[tuple[int, ChannelRef, str]]:
+        """Remove subscriptions whose filter cannot be applied any more; return whom to tell what."""
+        told: dict[tuple[int, ChannelRef, str], None] = {}
+        for each in broken:
+            text = explain(each)
+            for number in each.subscriptions:
+                owner = self._owners.pop(number, None)
+                if owner is None:
+                    continue
+                self._matcher.remove(number)
+                connection, channel = owner
+                self._channels[connection, channel.number].remove(number)
+                told[connection, channel, text] = None
+        return list(told)
+
+    def _add(self, connection: int, channel: ChannelRef, made: Sequence[Subscription], wish: Wish) -> str | None:
+        """Add the subscriptions of one binding, all or none."""
+        broken = [each for wanted in made for each in self._matcher.add(wanted, wish.compile)]
+        if broken:
+            for wanted in made:
+                self._matcher.remove(wanted.id)
+            return explain(broken[0])
+        numbers = self._channels.setdefault((connection, channel.number), [])
+        for wanted in made:
+            numbers.append(wanted.id)
+            self._owners[wanted.id] = (connection, channel)
+        return None
+
+
+def explain(broken: Broken) -> str:
+    """Say what is wrong with a filter; an error that is not ours may quote a row, so only its kind is named."""
+    error = broken.error
+    what = error.message if isinstance(error, TidewireError) else type(error).__name__
+    return f"The filter cannot be applied to {broken.relation.qualified_name} as it is now: {what}"

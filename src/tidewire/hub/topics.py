@@ -1,0 +1,110 @@
+"""Who listens to what: the channels of this node by topic, and each topic's messages on their way to them.
+
+A topic knows nothing of permissions: whoever joins a channel to it has asked.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tidewire.hub.fanout import Crowd, Fanout
+from tidewire.hub.forms import Form, Parcel
+from tidewire.wire.message import Message, UserBroadcast
+
+
+def drop_packet(_packet: Any) -> None:
+    """Stand in for the `write` of a channel that has left."""
+
+
+class Member:
+    """A channel in a topic. `write` sends a packet to it, and is replaced when its connection slows down or leaves."""
+
+    __slots__ = ("changes", "form", "joined_at", "write")
+
+    def __init__(self, form: Form, write: Callable[[Any], None]) -> None:
+        self.form = form
+        self.write = write
+        self.joined_at = 0
+        """How many messages the topic had seen before this channel, or before its deliveries were last counted."""
+        self.changes = 0
+        """Row changes that were sent to this channel since its deliveries were last counted."""
+
+
+class Topic:
+    """The channels that share a name. Let members leave before you forget it."""
+
+    __slots__ = ("_fanout", "listeners", "sent", "subtopic", "watchers")
+
+    def __init__(self, subtopic: str, fanout: Fanout) -> None:
+        self.subtopic = subtopic
+        self.listeners = Crowd()
+        """Those who get broadcasts."""
+        self.watchers = Crowd()
+        """Those who get presence."""
+        self.sent = 0
+        """How many messages there were, so that each member's deliveries need not be counted one by one."""
+        self._fanout = fanout
+
+    def __bool__(self) -> bool:
+        return bool(self.listeners or self.watchers)
+
+    def join(self, member: Member, *, broadcasts: bool, presence: bool) -> None:
+        """Deliver to a member what comes from now on; the last call counts."""
+        if member not in self.listeners and member not in self.watchers:
+            member.joined_at = self.sent
+        for crowd, wanted in ((self.listeners, broadcasts), (self.watchers, presence)):
+            if wanted:
+                crowd.add(member)
+            else:
+                crowd.discard(member)
+
+    def leave(self, member: Member) -> None:
+        """Deliver nothing more to a member, not even what is on its way already."""
+        member.write = drop_packet
+        self.listeners.discard(member)
+        self.watchers.discard(member)
+
+    def broadcast(self, message: Message | UserBroadcast, *, sender: Member | None = None) -> int:
+        """Send a message to all listeners but the `sender`; return how many that are."""
+        self.sent += 1
+        return self._fanout.send(self.listeners, Parcel(message), sender)
+
+    def announce(self, message: Message) -> int:
+        """Send news of presence to all who watch; return how many that are."""
+        self.sent += 1
+        return self._fanout.send(self.watchers, Parcel(message), None)
+
+    def take_deliveries(self, member: Member) -> int:
+        """Return how many messages went to a member since the last call, row changes included."""
+        count = self.sent - member.joined_at + member.changes
+        member.joined_at, member.changes = self.sent, 0
+        return count
+
+
+class Topics:
+    """All topics that have somebody in them. A private and a public topic of the same name are two."""
+
+    def __init__(self, fanout: Fanout) -> None:
+        self._fanout = fanout
+        self._topics: dict[tuple[bool, str], Topic] = {}
+
+    def __len__(self) -> int:
+        return len(self._topics)
+
+    def __iter__(self) -> Iterator[Topic]:
+        return iter(self._topics.values())
+
+    def open(self, subtopic: str, *, private: bool) -> Topic:
+        """Return the topic, made if nobody is there yet."""
+        topic = self._topics.get((private, subtopic))
+        if topic is None:
+            topic = self._topics[private, subtopic] = Topic(subtopic, self._fanout)
+        return topic
+
+    def find(self, subtopic: str, *, private: bool) -> Topic | None:
+        """Return the topic, or None when nobody is there."""
+        return self._topics.get((private, subtopic))
+
+    def close(self, subtopic: str, *, private: bool) -> None:
+        """Forget a topic if nobody is left."""
+        if not self._topics.get((private, subtopic), True):
+            del self._topics[private, subtopic]
