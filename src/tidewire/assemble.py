@@ -1,30 +1,55 @@
 """The composition root: the only module that knows every concrete class. Turns `Settings` into running parts."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import structlog
 
 from tidewire.bus.memory import MemoryBus
 from tidewire.hub import pump
 from tidewire.hub.authorize import Authorizer
 from tidewire.hub.claim_checks import ClaimChecks
+from tidewire.hub.gate import NodeLimits
+from tidewire.hub.node import Node
+from tidewire.hub.permissions import Permissions
 from tidewire.hub.relay import relay
 from tidewire.hub.tasks import Tasks
 from tidewire.model.change import Resync, Transaction
-from tidewire.model.errors import ConfigurationError
+from tidewire.model.errors import ConfigurationError, TidewireError
 from tidewire.model.position import Lsn, parse_lsn
 from tidewire.postgres.connection import connect
 from tidewire.postgres.embedded import EmbeddedPostgres
+from tidewire.postgres.filter_answers import FilterAnswers
+from tidewire.postgres.migrate import apply, find_pending, keep_up
+from tidewire.postgres.migration_files import read_migrations
+from tidewire.postgres.pool import Pool
 from tidewire.postgres.slot import DurableSlot, TemporarySlot
 from tidewire.postgres.source import PostgresSource
+from tidewire.postgres.tables import PostgresTables
+from tidewire.postgres.visibility import PostgresVisibility
+from tidewire.presence.roster import Roster
+from tidewire.server.app import AppOptions, NodeApp
 from tidewire.server.jwks import open_keys
+from tidewire.server.lazy_app import LazyApp
 from tidewire.server.secret import shared_secrets
 from tidewire.settings import Settings, load
+from tidewire.wire.session_limits import SessionLimits
+
+log = structlog.get_logger()
 
 SETTINGS_FILE = "tidewire.toml"
+PATIENCE_S: Final = 60.0
+"""How long the log may wait for our own dispatcher. Waiting loses nothing: the slot keeps the rest."""
+STATUS_POLL_S: Final = 0.05
+"""How long after the stream has begun a waiting join may notice it."""
+UPKEEP_S: Final = 3 * 3600.0
+"""Partitions are made days ahead, so a node may be away for long."""
+UPKEEP_RETRY_S: Final = 300.0
 
 
 def settings(**flags: Any) -> Settings:
@@ -35,6 +60,10 @@ def settings(**flags: Any) -> Settings:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"reading {SETTINGS_FILE}: {error}") from None
     return load(text, os.environ, flags)
+
+
+read_settings = settings
+"""The same under a name that parameters do not hide."""
 
 
 @contextmanager
@@ -68,7 +97,12 @@ def authorizer(chosen: Settings) -> Authorizer:
 
 def memory_bus(chosen: Settings) -> MemoryBus:
     """Make the bus for one process."""
-    return MemoryBus(clock=time.monotonic, history_bytes=chosen.history_bytes, history_age_s=chosen.history_age_s)
+    return MemoryBus(
+        clock=time.monotonic,
+        history_bytes=chosen.history_bytes,
+        history_age_s=chosen.history_age_s,
+        patience_s=PATIENCE_S,
+    )
 
 
 class Spectator(NamedTuple):
@@ -129,3 +163,155 @@ def _end_of_log(dsn: str) -> Lsn:
     with connect(dsn) as connection:
         row = connection.execute("select pg_catalog.pg_current_wal_flush_lsn()::text").fetchone()
     return parse_lsn(row[0] if row else "")
+
+
+# --- the server ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def served_database(chosen: Settings) -> Iterator[str]:
+    """Yield a connection string as `database` does; the embedded database is brought up to date first."""
+    with database(chosen) as dsn:
+        if not chosen.database_url:
+            with closing(connect(dsn)) as connection:
+                apply(connection, find_pending(connection, read_migrations()))
+        yield dsn
+
+
+@asynccontextmanager
+async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, None]:
+    """Run the whole server but for what listens. Once entered, it follows the log or waits for its turn.
+
+    Raises the first failure of what nothing works without, also out of the block while it runs.
+    """
+    source, bus = durable_source(chosen, dsn), memory_bus(chosen)
+    async with AsyncExitStack() as stack:
+        pool = Pool(dsn, size=chosen.database_pool, query_timeout_s=chosen.database_timeout_s)
+        stack.push_async_callback(pool.close)
+        parts = await stack.enter_async_context(Tasks(report=_stay_silent))
+        answers = await stack.enter_async_context(Tasks(fail_together=False))
+        node = _make_node(chosen, pool, answers)
+        stack.callback(node.close)
+        for name, work in {
+            "dispatch": _dispatch(node, bus),
+            "relay": relay(source, bus),
+            "tick": node.tick(),
+            "keep up": _keep_up(dsn),
+        }.items():
+            parts.start(work, name=name)
+        # A failure of the relay ends this block, and with it the wait.
+        while source.status == "starting":  # noqa: ASYNC110 - the source has no event for becoming a standby
+            await asyncio.sleep(STATUS_POLL_S)
+        parts.start(_follow_status(node, source), name="follow status")
+        yield NodeApp(node, lambda: source.status, app_options(chosen))
+
+
+def _make_node(chosen: Settings, pool: Pool, answers: Tasks) -> Node:
+    tables = PostgresTables(pool, chosen.publications)
+    return Node(
+        permissions=Permissions(authorizer(chosen), tables),
+        tables=tables,
+        visibility=PostgresVisibility(tables, FilterAnswers(pool)),
+        tasks=answers,
+        clock=time.time,
+        limits=NodeLimits(
+            connections=chosen.max_connections,
+            joins_per_s=chosen.joins_per_s,
+            events_per_s=chosen.events_per_s,
+            presence_per_s=chosen.presence_events_per_s,
+            outbox_bytes=chosen.outbox_bytes,
+            change_bytes=chosen.change_bytes,
+        ),
+        session_limits=session_limits(chosen),
+        make_roster=lambda: Roster(
+            "node", max_keys=chosen.presence_keys, max_metas=chosen.presence_metas, grace_s=chosen.presence_grace_s
+        ),
+    )
+
+
+def session_limits(chosen: Settings) -> SessionLimits:
+    """Gather the limits of one connection."""
+    return SessionLimits(
+        channels=chosen.channels_per_connection,
+        joins_per_s=chosen.joins_per_s_per_connection,
+        events_per_s=chosen.events_per_s_per_connection,
+        presence_calls=chosen.presence_calls,
+        presence_window_s=chosen.presence_window_s,
+        payload_bytes=chosen.payload_bytes,
+        topic_bytes=chosen.topic_bytes,
+        refusal_delay_s=chosen.refusal_delay_s,
+        join_timeout_s=chosen.join_timeout_s,
+        token_interval_s=chosen.token_interval_s,
+        replication_timeout_s=chosen.replication_timeout_s,
+        idle_s=chosen.idle_s,
+        empty_s=chosen.empty_s,
+        private_only=chosen.private_only,
+    )
+
+
+def app_options(chosen: Settings) -> AppOptions:
+    """Gather how the doors behave: open to every origin in development, and only to those named in production."""
+    is_development = chosen.mode == "development"
+    return AppOptions(
+        refusal_delay_s=chosen.refusal_delay_s,
+        send_buffer_bytes=chosen.send_buffer_bytes,
+        message_limit_bytes=chosen.message_limit_bytes,
+        payload_bytes=chosen.payload_bytes,
+        topic_bytes=chosen.topic_bytes,
+        origins=(("*",) if is_development else ()) if chosen.cors_origins is None else chosen.cors_origins,
+        open_metrics=is_development,
+    )
+
+
+async def _dispatch(node: Node, bus: MemoryBus) -> None:
+    async with aclosing(pump.transactions(bus, after=0)) as items:
+        await node.dispatch(items)
+
+
+async def _follow_status(node: Node, source: PostgresSource) -> None:
+    """Tell the node whether changes flow. While a broken connection is made anew the slot keeps them, so they do."""
+    while True:
+        if source.status != "reconnecting":
+            node.is_live = source.status == "streaming"
+        await asyncio.sleep(STATUS_POLL_S)
+
+
+async def _keep_up(dsn: str) -> None:
+    """Have the coming partitions made and the outlived ones dropped, for ever; a failure is told and tried again."""
+    while True:
+        pause_s = UPKEEP_S
+        try:
+            await asyncio.to_thread(_keep_up_once, dsn)
+        except TidewireError as error:
+            log.warning("upkeep_failed", reason=error.message, hint=error.hint)
+            pause_s = UPKEEP_RETRY_S
+        await asyncio.sleep(pause_s)
+
+
+def _keep_up_once(dsn: str) -> None:
+    with closing(connect(dsn)) as connection:
+        keep_up(connection)
+
+
+class Tidewire:
+    """The whole server inside another ASGI application: `app.mount("/", Tidewire().app)`.
+
+    It starts with the first request. To start and stop it together with your application, run `lifespan` in yours.
+    """
+
+    def __init__(self, settings: Settings | None = None, **flags: Any) -> None:
+        """Take the settings as they are, or read them as `tidewire serve` does, with `flags` in front."""
+        self.settings = settings or read_settings(**flags)
+        self.app = LazyApp(self._run)
+        self.lifespan = self.app.lifespan
+
+    @asynccontextmanager
+    async def _run(self) -> AsyncGenerator[NodeApp, None]:
+        """Start the database in a thread, because the embedded one takes its time."""
+        with ExitStack() as stack:
+            try:
+                dsn = await asyncio.to_thread(stack.enter_context, served_database(self.settings))
+                async with running_app(self.settings, dsn) as app:
+                    yield app
+            finally:
+                await asyncio.to_thread(stack.close)

@@ -13,7 +13,10 @@ PREFIX = "TIDEWIRE_"
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Bytes = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=1)]
+Rate = Annotated[float, Meta(gt=0)]
 Seconds = Annotated[float, Meta(gt=0)]
+Pause = Annotated[float, Meta(ge=0)]
 SlotName = Annotated[str, Meta(pattern=r"^[a-z0-9_]{1,63}\Z")]
 """What Postgres allows as the name of a replication slot."""
 MIN_SECRET_CHARS = 32
@@ -25,6 +28,9 @@ SecretKey = Annotated[str, Meta(pattern=r"^sb_secret_[A-Za-z0-9_-]{22,200}\Z")]
 
 SECRETS = frozenset({"database_url", "jwt_secret", "jwt_secret_previous", "jwks", "publishable_keys", "secret_keys"})
 """Settings that are never shown; `jwks` because it may hold shared secrets or an address with one."""
+
+_LISTS = frozenset({"cors_origins"})
+"""Lists whose default is not one."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,6 +80,76 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     secret_keys: tuple[SecretKey, ...] = ()
     """Opaque keys that stand for the role service_role."""
 
+    host: str = "127.0.0.1"
+    """The address that `serve` listens at; `0.0.0.0` is every one of the machine's."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 4000
+    """The port that `serve` listens at; 0 is any free one."""
+    tls_certificate: str | None = None
+    """File with the certificate chain that `serve` shows; with it, `tls_key`."""
+    tls_key: str | None = None
+    """File with the key of the certificate."""
+    plain_http: bool = False
+    """Let production listen beyond loopback without TLS, because a proxy in front of it speaks TLS."""
+    cors_origins: tuple[str, ...] | None = None
+    """Origins whose pages may call the HTTP API; without it every one in development, and none in production."""
+    drain_s: Seconds = 8.0
+    """How long a server that is told to stop takes to send its clients away; orchestrators kill after 10 s or more."""
+
+    max_connections: Count = 10_000
+    """How many clients may be connected at once; one more is refused."""
+    joins_per_s: Rate | None = None
+    """Average over a minute of joins by all clients together; at this rate they are refused."""
+    events_per_s: Rate | None = None
+    """Average over a minute of messages sent and delivered by all clients; at this rate receiving channels end."""
+    presence_events_per_s: Rate | None = None
+    """Average over a minute of presence messages of all clients; at this rate the channel that adds one ends."""
+    channels_per_connection: Count = 100
+    """How many topics a connection may have joined at once."""
+    joins_per_s_per_connection: Rate = 100.0
+    """Average over a minute; at this rate the connection is closed."""
+    events_per_s_per_connection: Rate = 100.0
+    """Average over a minute of messages sent and delivered; at this rate the channel that adds one ends."""
+    presence_calls: Count = 5
+    """How often a channel may track or untrack within `presence_window_s`."""
+    presence_window_s: Seconds = 30.0
+    """The time in which `presence_calls` count."""
+    presence_keys: Count = 10_000
+    """How many different keys may be present in a topic."""
+    presence_metas: Count = 20_000
+    """How many channels may be present in a topic."""
+    presence_grace_s: Pause = 0.0
+    """How long somebody whose connection ended still counts as present, so that a reload does not flicker."""
+    payload_bytes: Bytes = 3_000_500
+    """The largest broadcast and the largest tracked object."""
+    change_bytes: Bytes = 1024 * 1024
+    """The largest row change; of a larger one only the small values are sent, with an error that says so."""
+    message_limit_bytes: Bytes = 5_000_000
+    """The largest message of a client, and the largest body of a request; a connection that sends more is closed."""
+    topic_bytes: Annotated[int, Meta(ge=16, le=255)] = 255
+    """The longest topic, with its `realtime:`."""
+    outbox_bytes: Bytes = 256 * 1024
+    """What may wait for a client that reads too slowly before it is sent away."""
+    send_buffer_bytes: Bytes = 32 * 1024
+    """What the operating system may hold for a client besides that."""
+    refusal_delay_s: Pause = 0.5
+    """How long a refused handshake or join waits for its answer, so that clients without back-off cannot spin."""
+    join_timeout_s: Seconds = 9.0
+    """How long a join may take; official clients give up after 10 s."""
+    token_interval_s: Seconds = 10.0
+    """A channel's new tokens are looked at no more often than this."""
+    replication_timeout_s: Seconds = 60.0
+    """How long a channel waits to be told that broadcasts from the database flow."""
+    idle_s: Seconds = 60.0
+    """A connection that sends nothing for so long is closed."""
+    empty_s: Seconds = 600.0
+    """A connection without a channel is closed after this time."""
+    private_only: bool = False
+    """Whether public channels are refused."""
+    database_pool: Count = 4
+    """How many connections the server asks questions through, besides the one that follows the log."""
+    database_timeout_s: Seconds = 5.0
+    """How long a question to the database may take."""
+
     def public(self) -> dict[str, Any]:
         """Return the settings without secrets, for logs and `--json`."""
         values: dict[str, Any] = msgspec.to_builtins(self)
@@ -114,7 +190,7 @@ def load(
 
 def _from_text(field: msgspec.structs.FieldInfo, text: str) -> Any:
     """Read a variable: lists are separated by commas, mappings are JSON; the rest is converted by its type."""
-    if isinstance(field.default, tuple):
+    if isinstance(field.default, tuple) or field.name in _LISTS:
         return text.split(",") if text else []
     if field.default_factory is dict:
         try:

@@ -25,7 +25,6 @@ def test_only_tasks_starts_background_work() -> None:
     }
     assert owners == {
         "hub/tasks.py",
-        "server/asgi_connection.py",  # in a TaskGroup that ends with the connection's call
         "server/lazy_app.py",  # the one task of an application that somebody else's server runs
         "server/websocket.py",  # starts what uvicorn then owns
     }

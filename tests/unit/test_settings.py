@@ -22,6 +22,8 @@ def test_environment_values_take_their_type() -> None:
         "TIDEWIRE_FAILOVER_SLOT": "true",
         "TIDEWIRE_HISTORY_AGE_S": "1.5",
         "TIDEWIRE_PUBLICATIONS": "one,two",
+        "TIDEWIRE_CORS_ORIGINS": "https://a.example,https://b.example",
+        "TIDEWIRE_EVENTS_PER_S": "2500",
         "DATABASE_URL": "postgresql://u:secret@h/d",
     }
     settings = load("", environ)
@@ -29,6 +31,8 @@ def test_environment_values_take_their_type() -> None:
     assert settings.failover_slot is True
     assert settings.history_age_s == 1.5
     assert settings.publications == ("one", "two")
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
+    assert (settings.events_per_s, settings.joins_per_s) == (2500.0, None)
     assert settings.database_url == "postgresql://u:secret@h/d"
 
 
@@ -44,6 +48,10 @@ def test_environment_values_take_their_type() -> None:
         ("publications = []", {}, "publications"),
         ("history_age_s = -1", {}, "history_age_s"),
         ("postgres_port = 70000", {}, "postgres_port"),
+        ("port = -1", {}, "port"),
+        ("max_connections = 0", {}, "max_connections"),
+        ("topic_bytes = 256", {}, "topic_bytes"),
+        ("joins_per_s = 0", {}, "joins_per_s"),
     ],
 )
 def test_a_wrong_setting_is_named(text: str, environ: dict[str, str], named: str) -> None:

@@ -13,8 +13,10 @@ from tidewire.cli.logs import Level, configure
 from tidewire.cli.migrate import migrate
 from tidewire.cli.output import complain
 from tidewire.cli.publish import publish_tables
+from tidewire.cli.serve import serve
 from tidewire.cli.tail import tail
 from tidewire.cli.token import token
+from tidewire.cli.top import top
 from tidewire.model.errors import TidewireError
 
 app = typer.Typer(
@@ -50,8 +52,10 @@ app.command("demo")(demo)
 app.command("doctor")(doctor)
 app.command("migrate")(migrate)
 app.command("publish")(publish_tables)
+app.command("serve")(serve)
 app.command("tail")(tail)
 app.command("token")(token)
+app.command("top")(top)
 
 
 def run() -> None:

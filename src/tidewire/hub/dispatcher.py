@@ -18,7 +18,7 @@ from tidewire.model.errors import DecodeError
 from tidewire.model.position import format_lsn
 from tidewire.ports import Sight, Visibility
 from tidewire.wire import payloads
-from tidewire.wire.change_body import ChangeBodies
+from tidewire.wire.change_body import MAX_RECORD_BYTES, ChangeBodies
 from tidewire.wire.message import Message
 from tidewire.wire.session_address import PREFIX
 
@@ -35,15 +35,15 @@ class Dispatcher:
         subscriptions: Subscriptions,
         *,
         find: Callable[[int], ClientConnection | None],
+        change_bytes: int = MAX_RECORD_BYTES,
     ) -> None:
         """`find` returns a connection of this node by its number."""
         self._matcher = matcher
         self._visibility = visibility
         self._subscriptions = subscriptions
         self._find = find
-        self._bodies = ChangeBodies()
+        self._bodies = ChangeBodies(max_record_bytes=change_bytes)
         self._last = (0, -1)
-        self._written = 0
         self.changes = 0
         """How many changes came by."""
         self.deliveries = 0
@@ -98,13 +98,9 @@ class Dispatcher:
                 member = found[2]
                 member.changes += 1
                 member.write(parcel.packet(member.form))
-                self._written += 1
-                if self._written >= TURN:
-                    self.deliveries += self._written
-                    self._written = 0
+                self.deliveries += 1
+                if self.deliveries % TURN == 0:  # counted over all changes: each of very many may have one reader
                     await asyncio.sleep(0)
-        self.deliveries += self._written
-        self._written = 0
 
     def _report(self, broken: Sequence[Broken]) -> None:
         """Tell those whose filter cannot be applied any more; their channels stay open."""

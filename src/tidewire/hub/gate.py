@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from tidewire.model.reasons import TOO_MANY_JOINS, TOO_MANY_USERS, Reason
+from tidewire.wire.change_body import MAX_RECORD_BYTES
 from tidewire.wire.limits import WindowRate
 
 
@@ -16,6 +17,8 @@ class NodeLimits(Struct, frozen=True, kw_only=True):
     presence_per_s: float | None = None
     outbox_bytes: int = 256 * 1024
     """What may wait for a client that reads slowly before it is told to come back."""
+    change_bytes: int = MAX_RECORD_BYTES
+    """The largest row change; a larger one is sent without its large values."""
 
 
 class Gate:

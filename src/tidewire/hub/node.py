@@ -94,7 +94,11 @@ class Node:
         self._connections: dict[int, ClientConnection] = {}
         self._numbers = count(1)
         self._dispatcher = Dispatcher(
-            self._matcher, visibility, self._services.subscriptions, find=self._connections.get
+            self._matcher,
+            visibility,
+            self._services.subscriptions,
+            find=self._connections.get,
+            change_bytes=limits.change_bytes,
         )
         self._draining = False
         self._empty = asyncio.Event()
@@ -131,10 +135,13 @@ class Node:
 
     def publish(self, message: Message | UserBroadcast, subtopic: str, *, private: bool) -> None:
         """Send a broadcast that comes from no channel to everybody who listens to the topic."""
-        topic = self._services.topics.find(subtopic, private=private)
-        self._services.counts["broadcasts"] += 1
+        services = self._services
+        topic = services.topics.find(subtopic, private=private)
+        services.counts["broadcasts"] += 1
         if topic is not None:
-            self._services.counts["deliveries"] += topic.broadcast(message)
+            reached = topic.broadcast(message)
+            services.counts["deliveries"] += reached
+            self._gate.refuses_events(services.clock(), reached)  # counts; whether to go on is asked before
 
     def refuses_events(self, messages: int) -> bool:
         """Count messages that are to be published, and say whether they are too many."""

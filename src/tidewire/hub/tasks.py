@@ -50,14 +50,15 @@ class Tasks:
         task.add_done_callback(lambda _: work.close())
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._open = False
         for task in tuple(self._running):
             if not task.cancelling():  # a second cancellation would cut short what it does to clean up
                 task.cancel()
-        with suppress(BaseExceptionGroup):  # holds what we know: the block's own error, and failures already reported
-            await self._group.__aexit__(kind, error, trace)
+        with suppress(BaseExceptionGroup):  # holds what we know: failures already reported
+            # Not told of the block's error: it would cancel the tasks a second time, and cut short what they clean up.
+            await self._group.__aexit__(None, None, None)
         if self._failure is not None and (error is None or isinstance(error, asyncio.CancelledError)):
             raise self._failure
 

@@ -86,6 +86,11 @@ class Conversation:
                 log.error("asgi_application_left_handshake_open", path=scope["path"])
             self._leave(500, _NORMAL)
 
+    @property
+    def connection(self) -> WebSocketConnection:
+        """What `take_over` returns, for a receiver that must know it from the start."""
+        return self._connection
+
     def take_over(self, receiver: Receiver) -> WebSocketConnection:
         """Detach the accepted connection from this application call, which may then return: task and scope are freed.
 

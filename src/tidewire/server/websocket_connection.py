@@ -4,6 +4,7 @@ Knows neither HTTP nor ASGI. An idle connection has no task, queue or timer; whi
 """
 
 import asyncio
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import ClassVar, cast
 
 import structlog
@@ -98,6 +99,16 @@ class WebSocketConnection(asyncio.Protocol):
     def buffered_bytes(self) -> int:
         """Bytes written and not yet taken by the operating system. Close the connection when they are too many."""
         return self._collected_bytes + self._transport.get_write_buffer_size()
+
+    def cut(self) -> None:
+        """End a connection that does not let itself be closed; what was not sent yet is lost."""
+        self._transport.abort()
+
+    def limit_send_buffer(self, limit_bytes: int) -> None:
+        """Bound what the operating system holds for a peer that does not read; it would grow to megabytes."""
+        peer = self._transport.get_extra_info("socket")
+        if peer is not None and not self._transport.is_closing():
+            peer.setsockopt(SOL_SOCKET, SO_SNDBUF, limit_bytes)
 
     @property
     def is_open(self) -> bool:

@@ -1,0 +1,158 @@
+"""Broadcasts over HTTP: POST /api/broadcast takes a batch, POST /api/broadcast/TOPIC/events/EVENT a single message.
+
+Reads bodies only as far as they may reach; what they say is read in broadcast_request.py.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import unquote
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from tidewire.hub.node import Node
+from tidewire.model.claims import Claims
+from tidewire.model.errors import DecodeError, PostgresError, TokenRefused
+from tidewire.server.broadcast_request import (
+    MAX_MESSAGES,
+    InvalidBatch,
+    Posted,
+    check_single,
+    read_batch,
+    read_single,
+)
+
+JSON: Final = "application/json"
+OCTETS: Final = "application/octet-stream"
+
+BODY_LIMIT_S: Final = 30.0
+"""How long a body may take to arrive; uvicorn would wait for ever."""
+
+_UNAUTHORIZED: Final = {"message": "Unauthorized"}
+_TOO_MANY: Final = {"message": "You have exceeded your rate limit"}
+_TOO_LONG: Final = {"message": "Too many messages to broadcast, please reduce the batch size"}
+_TOO_LARGE: Final = {"message": "Request body too large"}
+_TOO_SLOW: Final = {"message": "Request body did not arrive in time"}
+_MALFORMED: Final = {"message": "Malformed request body"}
+_UNREACHABLE: Final = {"message": "Realtime was unable to connect to the project database"}
+_WRONG_TYPE: Final = {"error": f"Unsupported Media Type. Use {JSON} or {OCTETS}"}
+
+
+class Answer(Exception):  # noqa: N818 - not an error of ours, but the end of a request
+    """Ends a request early, with this answer."""
+
+    def __init__(self, status: HTTPStatus, body: object) -> None:
+        super().__init__(status.phrase)
+        self.response = JSONResponse(body, status)
+
+
+class BroadcastApi:
+    """Two endpoints for Starlette's router."""
+
+    def __init__(self, node: Node, *, body_bytes: int, payload_bytes: int, topic_bytes: int) -> None:
+        self._node = node
+        self._body_bytes = body_bytes
+        self._payload_bytes = payload_bytes
+        self._topic_bytes = topic_bytes
+
+    async def batch(self, request: Request) -> Response:
+        """Send many messages; those to private topics that the token may not write are left out without a word."""
+        try:
+            claims = await self._identify(request)
+            posted = self._read_batch(await self._read_body(request))
+            self._count(len(posted))
+            allowed = await self._may_use_private(claims) if any(each.private for each in posted) else False
+        except Answer as answer:
+            return answer.response
+        for each in posted:
+            if allowed or not each.private:
+                self._node.publish(each.message, each.subtopic, private=each.private)
+        return Response(status_code=HTTPStatus.ACCEPTED)
+
+    async def single(self, request: Request) -> Response:
+        """Send one message whose body is passed on byte by byte."""
+        try:
+            claims = await self._identify(request)
+            posted = await self._read_single(request)
+            self._count(1)
+            allowed = not posted.private or await self._may_use_private(claims)
+        except Answer as answer:
+            return answer.response
+        if not allowed:
+            return JSONResponse(_UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+        self._node.publish(posted.message, posted.subtopic, private=posted.private)
+        return Response(status_code=HTTPStatus.ACCEPTED)
+
+    async def _identify(self, request: Request) -> Claims:
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        token = bearer.strip() if scheme.lower() == "bearer" else request.headers.get("apikey", "")
+        try:
+            return await self._node.identify(token)
+        except TokenRefused:
+            raise Answer(HTTPStatus.UNAUTHORIZED, _UNAUTHORIZED) from None
+
+    async def _may_use_private(self, claims: Claims) -> bool:
+        try:
+            return await self._node.may_use_private(claims)
+        except PostgresError:
+            raise Answer(HTTPStatus.SERVICE_UNAVAILABLE, _UNREACHABLE) from None
+
+    def _count(self, messages: int) -> None:
+        if messages > MAX_MESSAGES:
+            raise Answer(HTTPStatus.TOO_MANY_REQUESTS, _TOO_LONG)
+        if self._node.refuses_events(messages):
+            raise Answer(HTTPStatus.TOO_MANY_REQUESTS, _TOO_MANY)
+
+    async def _read_body(self, request: Request) -> bytes:
+        """Read the body, and no further than it may reach."""
+        promised = request.headers.get("content-length", "0")
+        if promised.isdecimal() and int(promised[:20]) > self._body_bytes:
+            raise Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_LIMIT_S):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > self._body_bytes:
+                        raise Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
+        except ClientDisconnect:
+            raise Answer(HTTPStatus.BAD_REQUEST, _MALFORMED) from None
+        except TimeoutError:
+            raise Answer(HTTPStatus.REQUEST_TIMEOUT, _TOO_SLOW) from None
+        return bytes(body)
+
+    def _read_batch(self, body: bytes) -> list[Posted]:
+        try:
+            return read_batch(body, payload_bytes=self._payload_bytes, topic_bytes=self._topic_bytes)
+        except DecodeError:
+            raise Answer(HTTPStatus.BAD_REQUEST, _MALFORMED) from None
+        except InvalidBatch as invalid:
+            raise Answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"errors": invalid.errors}) from None
+
+    async def _read_single(self, request: Request) -> Posted:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in {JSON, OCTETS}:
+            raise Answer(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, _WRONG_TYPE)
+        subtopic, event = _address(request)
+        body = await self._read_body(request)
+        limits = {"payload_bytes": self._payload_bytes, "topic_bytes": self._topic_bytes}
+        if complaints := check_single(subtopic, event, body, **limits):
+            raise Answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"errors": complaints})
+        private = request.query_params.get("private", "").lower() == "true"
+        try:
+            return read_single(subtopic, event, body, binary=kind == OCTETS, private=private)
+        except DecodeError:
+            raise Answer(HTTPStatus.BAD_REQUEST, _MALFORMED) from None
+
+
+def _address(request: Request) -> tuple[str, str]:
+    """Return topic and event as the client encoded them: a slash within one is `%2F`, which `path` no longer tells."""
+    raw_path: bytes = request.scope.get("raw_path") or b""
+    parts = raw_path.partition(b"?")[0].split(b"/")[-3:]
+    try:
+        if len(parts) == 3 and parts[1] == b"events":
+            return unquote(parts[0].decode(), errors="strict"), unquote(parts[2].decode(), errors="strict")
+    except UnicodeDecodeError:
+        raise Answer(HTTPStatus.BAD_REQUEST, {"message": "Malformed path"}) from None
+    return request.path_params["topic"], request.path_params["event"]

@@ -1,0 +1,92 @@
+"""uvicorn with our connection classes, and an end in order: clients are sent away first, while it still answers.
+
+Signals are left to whoever runs it: set `should_exit` to end it.
+"""
+
+import gc
+import logging
+import math
+import socket
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import structlog
+import uvicorn
+
+from tidewire.server.websocket import Protocol
+from tidewire.server.websocket_http import HttpProtocol
+
+log = structlog.get_logger()
+
+FREEZE_EVERY: Final = 500
+"""So many more connections than ever before are taken out of the garbage collector's sight: it would stop the loop for
+half a second to look at ten thousand of them. What is reached by no cycle is freed as ever."""
+
+LAST_S: Final = 2.0
+"""What uvicorn may take of the time for the end after all clients were sent away."""
+
+
+class DrainingServer(uvicorn.Server):
+    """Run `serve(sockets=[…])`; it returns when everything is over."""
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]]) -> None:
+        """`drain` sends all clients away; it must come to an end by itself."""
+        super().__init__(config)
+        self._drain = drain
+        self._frozen = 0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
+
+    async def on_tick(self, counter: int) -> bool:
+        if len(self.server_state.connections) >= self._frozen + FREEZE_EVERY:
+            self._frozen = len(self.server_state.connections)
+            gc.collect(1)
+            gc.freeze()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._drain()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Protocol) and connection.is_ending:
+                connection.cut()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class UvicornLog(logging.Handler):
+    """Says in our log what uvicorn has to say."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log.log(record.levelno, "uvicorn", message=record.getMessage(), exc_info=record.exc_info)
+
+
+def server_config(
+    app: Callable[..., Any], *, message_limit_bytes: int, drain_s: float, tls: tuple[str, str] | None
+) -> uvicorn.Config:
+    """Configure uvicorn for our classes. Raises OSError for a certificate and key (`tls`) that cannot be used."""
+    limited = type("LimitedProtocol", (Protocol,), {"message_limit_bytes": message_limit_bytes, "__slots__": ()})
+    config = uvicorn.Config(
+        app,
+        ws=limited,
+        http=HttpProtocol,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=math.ceil(min(LAST_S, drain_s)),
+        ssl_certfile=tls[0] if tls else None,
+        ssl_keyfile=tls[1] if tls else None,
+        ssl_keyfile_password="" if tls else None,
+    )
+    config.load()
+    logger = logging.getLogger("uvicorn.error")
+    logger.handlers[:] = [UvicornLog()]
+    logger.propagate = False
+    return config
