@@ -124,6 +124,10 @@ class Tables(Protocol):
         """Say whether row-level security does not concern the role at all; no when there is no such role."""
         ...
 
+    async def log_end(self) -> Lsn:
+        """Return a position of the log that no transaction lies before which commits after the question."""
+        ...
+
     async def locales(self, relation: Relation) -> Mapping[str, str]:
         """Return the locales of its text columns, as `tidewire.filters.collation` understands them."""
         ...

@@ -9,6 +9,7 @@ import pytest
 from tests.support.client import Client
 from tests.support.tokens import NOW_S, SECRET, sign
 from tidewire.hub.authorize import Authorizer
+from tidewire.hub.fanout import TURN
 from tidewire.hub.node import Node
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.tasks import Tasks
@@ -328,3 +329,31 @@ async def test_a_damaged_row_costs_nobody_the_others(scene: Scene) -> None:
     await settle()
     for reader in (client, choosy):
         assert [record["id"] for _, record, _, _ in changes(reader)] == [1, 3]
+
+
+async def test_others_have_their_turn_while_many_changes_of_one_transaction_are_sent(scene: Scene) -> None:
+    client, _ = await scene.follow(todo(filter="room=eq.5"))
+    scene.log.commit(*(inserted(TODOS, (f"{number}", "a", "5")) for number in range(3 * TURN)))
+    sent_in_a_turn = []
+    for _ in range(50):
+        await asyncio.sleep(0)
+        sent_in_a_turn.append(len(changes(client)))
+    assert sum(sent_in_a_turn) == 3 * TURN
+    assert max(sent_in_a_turn) == TURN
+
+
+async def test_a_client_that_joins_while_we_are_behind_gets_nothing_that_is_older(scene: Scene) -> None:
+    early, _ = await scene.follow(todo())
+    scene.tables.end = Lsn(120)
+    late, _ = await scene.follow(todo())
+    for number in range(1, 4):  # at 110, 120 and 130
+        scene.log.commit(inserted(TODOS, (str(number), "a", "5")))
+    await settle()
+    assert [record["id"] for _, record, _, _ in changes(early)] == [1, 2, 3]
+    assert [record["id"] for _, record, _, _ in changes(late)] == [2, 3]
+    scene.tables.end = Lsn(999)  # a renewed token changes nothing about what is new to the channel
+    late.push(ROOM, "access_token", {"access_token": sign(sub="other")})
+    await settle()
+    scene.log.commit(inserted(TODOS, ("4", "a", "5")))
+    await settle()
+    assert [record["id"] for _, record, _, _ in changes(late)] == [4]

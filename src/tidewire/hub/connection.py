@@ -238,14 +238,19 @@ class ClientConnection:
         try:
             await services.live.wait()
             judged = await services.subscriptions.judge(question)
+            since = await services.subscriptions.log_end()
         except TidewireError as error:
             self._carry_out(self._session.subscribed(question, reason_of(error), services.clock()))
             return
         if question.channel.number not in self._channels:
             return
         refusals = services.subscriptions.replace(self.number, question, judged)
+        name = PREFIX + question.channel.subtopic
+        is_new = name not in self.members
         answer = effects.Subscribed(refusals=refusals)
         self._carry_out(self._session.subscribed(question, answer, services.clock()))
+        if is_new and name in self.members:
+            self.members[name][2].since = since
 
     def _on_publish(self, question: effects.Publish) -> None:
         services, channel = self._services, question.channel

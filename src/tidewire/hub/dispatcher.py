@@ -96,6 +96,8 @@ class Dispatcher:
                 if found is None:
                     continue  # it left while this change was on its way
                 member = found[2]
+                if delivery.change.lsn < member.since:
+                    continue  # we are behind, and it joined later
                 member.changes += 1
                 member.write(parcel.packet(member.form))
                 self.deliveries += 1

@@ -12,6 +12,7 @@ from tidewire.match.matcher import Matcher
 from tidewire.match.plan import Broken
 from tidewire.match.subscription import Audience, Subscription
 from tidewire.model.errors import TidewireError
+from tidewire.model.position import Lsn
 from tidewire.ports import Tables
 from tidewire.wire.session_address import PREFIX
 from tidewire.wire.session_effects import ChannelRef, Subscribe
@@ -40,6 +41,10 @@ class Subscriptions:
         """Ask the database about all bindings. Raises PostgresError when it cannot be asked."""
         role = question.grant.claims.role
         return [await judge(binding, role, self._tables) for binding in question.bindings]
+
+    async def log_end(self) -> Lsn:
+        """Return where the log ends, or ended a moment ago. Raises PostgresError as well."""
+        return await self._tables.log_end()
 
     def replace(self, connection: int, question: Subscribe, judged: Judged) -> tuple[str | None, ...]:
         """Follow what was judged instead of what the channel followed; return for each binding why not, or None."""

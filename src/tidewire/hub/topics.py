@@ -18,13 +18,15 @@ def drop_packet(_packet: Any) -> None:
 class Member:
     """A channel in a topic. `write` sends a packet to it, and is replaced when its connection slows down or leaves."""
 
-    __slots__ = ("changes", "form", "joined_at", "write")
+    __slots__ = ("changes", "form", "joined_at", "since", "write")
 
     def __init__(self, form: Form, write: Callable[[Any], None]) -> None:
         self.form = form
         self.write = write
         self.joined_at = 0
         """How many messages the topic had seen before this channel, or before its deliveries were last counted."""
+        self.since = 0
+        """Row changes that were committed before this position of the log are older than the channel."""
         self.changes = 0
         """Row changes that were sent to this channel since its deliveries were last counted."""
 

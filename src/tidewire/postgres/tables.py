@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from tidewire.filters.collation import NONDETERMINISTIC, UNKNOWN, orders_by_code_point
 from tidewire.filters.grammar import Condition
+from tidewire.model.position import Lsn, parse_lsn
 from tidewire.model.relation import Relation, ReplicaIdentity
 from tidewire.ports import TableAccess
 from tidewire.postgres import queries
@@ -19,6 +20,8 @@ from tidewire.postgres.probe import complaint
 from tidewire.wal.pgoutput import RelationColumn, RelationMessage
 
 TTL_S: Final = 5.0
+LOG_END_TTL_S: Final = 0.05
+"""An older end is as true; this one question serves all who join at the same moment."""
 MAX_NAME_BYTES: Final = 63
 
 _IDENTITIES: dict[str, ReplicaIdentity] = {"d": "default", "f": "full", "i": "index", "n": "nothing"}
@@ -36,6 +39,7 @@ class PostgresTables:
         self._published: Answers[tuple[str, str], tuple[Relation, ...]] = Answers(self._ask_published, ttl_s=ttl_s)
         self._access: Answers[_Access, TableAccess | None] = Answers(self._ask_access, ttl_s=ttl_s)
         self._bypass: Answers[str, bool] = Answers(self._ask_bypass, ttl_s=ttl_s)
+        self._log_end: Answers[None, Lsn] = Answers(self._ask_log_end, ttl_s=LOG_END_TTL_S)
         self._locales: Answers[int, Mapping[str, str]] = Answers(self._ask_locales, ttl_s=ttl_s)
 
     async def published(self, schema: str, table: str) -> Sequence[Relation]:
@@ -52,6 +56,10 @@ class PostgresTables:
     async def bypasses_policies(self, role: str) -> bool:
         """Say whether row-level security does not concern the role at all; no when there is no such role."""
         return _storable(role) and await self._bypass.get(role)
+
+    async def log_end(self) -> Lsn:
+        """Return a position of the log that no transaction lies before which commits after the question."""
+        return await self._log_end.get(None)
 
     async def locales(self, relation: Relation) -> Mapping[str, str]:
         """Return the locales of the columns that hold texts, as `tidewire.filters.collation` understands them."""
@@ -91,6 +99,10 @@ class PostgresTables:
     async def _ask_bypass(self, role: str) -> bool:
         rows = await self._pool.fetch("looking up a role", queries.load("tables_bypass"), {"role": role})
         return bool(rows and rows[0][0])
+
+    async def _ask_log_end(self, _: None) -> Lsn:
+        rows = await self._pool.fetch("looking up the end of the log", queries.load("tables_log_end"), {})
+        return parse_lsn(rows[0][0])
 
     async def _ask_locales(self, oid: int) -> Mapping[str, str]:
         rows = await self._pool.fetch("looking up collations", queries.load("tables_locales"), {"relation": oid})

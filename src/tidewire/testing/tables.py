@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from tidewire.filters.grammar import Condition
 from tidewire.match.candidates import Ask
+from tidewire.model.position import Lsn
 from tidewire.model.relation import Relation
 from tidewire.ports import Sight, TableAccess
 
@@ -17,6 +18,8 @@ class ScriptedTables:
         self.relations = list(relations)
         self.roles = {*roles, *bypassing}
         self.bypassing = set(bypassing)
+        self.end = Lsn(0)
+        """Where the log is said to end."""
 
     async def published(self, schema: str, table: str) -> Sequence[Relation]:
         return [each for each in self.relations if schema in {"*", each.schema} and table in {"*", each.name}]
@@ -29,6 +32,9 @@ class ScriptedTables:
 
     async def bypasses_policies(self, role: str) -> bool:
         return role in self.bypassing
+
+    async def log_end(self) -> Lsn:
+        return self.end
 
     async def locales(self, relation: Relation) -> Mapping[str, str]:
         return {column.name: "C" for column in relation.columns if column.type.name in {"text", "varchar"}}
