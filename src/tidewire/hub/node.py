@@ -23,6 +23,7 @@ from tidewire.hub.subscriptions import Subscriptions
 from tidewire.hub.tasks import Tasks
 from tidewire.hub.topics import Topics
 from tidewire.hub.tracker import Tracker
+from tidewire.hub.wheel import Wheel
 from tidewire.match.matcher import Matcher
 from tidewire.model.change import Resync, Transaction
 from tidewire.model.claims import Claims
@@ -33,8 +34,8 @@ from tidewire.wire.message import Message, UserBroadcast
 from tidewire.wire.session import SessionProtocol
 from tidewire.wire.session_limits import SessionLimits
 
-TICKS_PER_S: Final = 20
-"""Each second all connections have one tick, a twentieth of them at a time."""
+WAVES_PER_S: Final = 20
+"""So often some clients are sent away while the node drains."""
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -93,6 +94,7 @@ class Node:
         )
         self._connections: dict[int, ClientConnection] = {}
         self._numbers = count(1)
+        self._wheel = Wheel()
         self._dispatcher = Dispatcher(
             self._matcher,
             visibility,
@@ -120,6 +122,7 @@ class Node:
         number = next(self._numbers)
         connection = ClientConnection(number, self._services, session, outbox, form, leave=self._leave)
         self._connections[number] = connection
+        self._wheel.add(connection)
         self._empty.clear()
         self._services.counts["connections"] += 1
         if self._draining:
@@ -128,6 +131,7 @@ class Node:
 
     def _leave(self, connection: ClientConnection) -> None:
         self._connections.pop(connection.number, None)
+        self._wheel.discard(connection)
         if not self._connections:
             self._empty.set()
 
@@ -179,12 +183,7 @@ class Node:
 
     async def tick(self) -> None:
         """Give each connection a tick a second; never returns."""
-        share = 0
-        while True:
-            await asyncio.sleep(1 / TICKS_PER_S)
-            share = (share + 1) % TICKS_PER_S
-            for connection in [each for number, each in self._connections.items() if number % TICKS_PER_S == share]:
-                connection.tick()
+        await self._wheel.turn()
 
     async def drain(self, grace_s: float) -> None:
         """Let nobody in and close all connections in waves; return when they are gone, or `grace_s` is over."""
@@ -194,12 +193,12 @@ class Node:
             connection.retire()
         random.shuffle(waiting)  # so that those who came together do not come back together
         until = asyncio.get_running_loop().time() + grace_s
-        waves = max(1, min(len(waiting), int(grace_s / 2 * TICKS_PER_S)))
+        waves = max(1, min(len(waiting), int(grace_s / 2 * WAVES_PER_S)))
         for wave in range(waves):
             for connection in waiting[wave::waves]:
                 connection.drain()
             if wave < waves - 1:
-                await asyncio.sleep(1 / TICKS_PER_S)
+                await asyncio.sleep(1 / WAVES_PER_S)
         try:
             async with asyncio.timeout_at(until):
                 await self._empty.wait()

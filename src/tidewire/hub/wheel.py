@@ -1,0 +1,33 @@
+"""Gives every connection its tick, a few at a time: all of them at once would hold everybody else up."""
+
+import asyncio
+from itertools import cycle
+from typing import Final
+
+from tidewire.hub.connection import ClientConnection
+
+PERIOD_S: Final = 1.0
+SPOKES: Final = 100
+"""Ten thousand connections tick in slices of a hundred: about 0.2 ms each."""
+
+
+class Wheel:
+    """Connections, spread evenly over a period. Run `turn` for as long as they live."""
+
+    def __init__(self) -> None:
+        self._spokes: list[dict[int, ClientConnection]] = [{} for _ in range(SPOKES)]
+
+    def add(self, connection: ClientConnection) -> None:
+        """Tick a connection from now on."""
+        self._spokes[connection.number % SPOKES][connection.number] = connection
+
+    def discard(self, connection: ClientConnection) -> None:
+        """Tick it no more."""
+        self._spokes[connection.number % SPOKES].pop(connection.number, None)
+
+    async def turn(self) -> None:
+        """Tick for ever. A turn that took too long delays the next ones; none is made up for."""
+        for spoke in cycle(self._spokes):
+            await asyncio.sleep(PERIOD_S / SPOKES)
+            for connection in tuple(spoke.values()):
+                connection.tick()
