@@ -714,3 +714,23 @@ def test_bursts_over_several_turns_and_connections(server: RunningServer, lab: L
     finally:
         for client in clients:
             client.socket.close()
+
+
+def test_what_the_socket_does_not_take_at_once_keeps_its_place(server: RunningServer, lab: Lab) -> None:
+    """Large and small frames, in one turn and in several: what waits in the transport is never overtaken."""
+    sizes = [10, 3_000_000, 10, 700_000, 10, 10, 2_000_000, 10]
+    texts = [b"%d" % number + b"x" * size for number, size in enumerate(sizes)]
+    with RawClient(server.port) as client:
+        client.upgrade("/taken")
+        watcher = next_taker(lab)
+
+        def write(number: int) -> None:
+            watcher.connection.write(encode_frame(TEXT, texts[number % len(texts)]))
+            if number % 3 == 1:
+                write(number + 1)  # in the same turn
+            elif number + 1 < 2 * len(texts):
+                watcher.loop.call_soon(write, number + 1)
+
+        watcher.loop.call_soon_threadsafe(write, 0)
+        for text in texts * 2:
+            assert client.read_frame() == (TEXT, text)

@@ -22,26 +22,34 @@ class Flushable(Protocol):
 class Coalescer:
     """One per event loop, found with `coalescer_of`. It must not hold the loop, or neither would ever be freed."""
 
-    __slots__ = ("__weakref__", "_due", "_waiting")
+    __slots__ = ("__weakref__", "_waiting", "due", "turn")
 
     def __init__(self) -> None:
         self._waiting: deque[Flushable] = deque()
-        self._due = False
+        self.turn = 0
+        """Grows with the turns of the loop, as long as somebody writes: who has written in this one collects."""
+        self.due = False
+        """Whether the next turn is being waited for; if not, and you write, call `wake`."""
+
+    def wake(self) -> None:
+        """See to it that the turn grows."""
+        self.due = True
+        asyncio.get_running_loop().call_soon(self._flush)
 
     def visit(self, connection: Flushable) -> None:
         """Call the connection's `flush` in the next turn. The connection asks once until it has been called."""
         self._waiting.append(connection)
-        if not self._due:
-            self._due = True
-            asyncio.get_running_loop().call_soon(self._flush)
+        if not self.due:
+            self.wake()
 
     def _flush(self) -> None:
+        self.turn += 1
         waiting = self._waiting
         for _ in range(min(len(waiting), BATCH)):
             connection = waiting.popleft()
             if connection.flush():
                 waiting.append(connection)
-        self._due = bool(waiting)
+        self.due = bool(waiting)
         if waiting:
             asyncio.get_running_loop().call_soon(self._flush)
 
