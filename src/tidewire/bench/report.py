@@ -12,7 +12,7 @@ from msgspec import Struct
 Need = tuple[Literal[">=", "<="], float]
 
 
-class Report(Struct, frozen=True):
+class Report(Struct, frozen=True, omit_defaults=True):
     """One benchmark's outcome, printed as one JSON object. `ok` is false when a need is not met."""
 
     bench: str
@@ -21,6 +21,8 @@ class Report(Struct, frozen=True):
     ratios: Mapping[str, float]
     needs: Mapping[str, Need]
     ok: bool
+    not_measured: Mapping[str, str] = {}
+    """What could not be compared, and why."""
 
 
 def judge(

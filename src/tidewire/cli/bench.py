@@ -5,15 +5,18 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from tidewire import assemble
-from tidewire.bench import decode, latency, match, memory
+from tidewire.bench import changes, decode, fanout, latency, match, memory
 from tidewire.bench.report import Report
 from tidewire.cli.output import err, out, print_json
 
 BENCHMARKS: dict[str, Callable[..., Report]] = {
+    "changes": changes.run,
     "decode": decode.run,
+    "fanout": fanout.run,
     "latency": latency.run,
     "match": match.run,
     "memory": memory.run,
@@ -23,7 +26,9 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
 class Name(StrEnum):
     """Which measurement."""
 
+    CHANGES = "changes"
     DECODE = "decode"
+    FANOUT = "fanout"
     LATENCY = "latency"
     MATCH = "match"
     MEMORY = "memory"
@@ -35,7 +40,7 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="A short form, for a first look.")] = False,
 ) -> None:
     """Measure on a throw-away server. Quote the ratios: they were taken in turn, so a noisy machine cancels out."""
-    err.print(f"[dim]measuring {name}; this takes {'a few seconds' if quick else 'a minute or two'}[/]")
+    err.print(f"[dim]measuring {name}; this takes {'a few seconds' if quick else 'some minutes'}[/]")
     report = BENCHMARKS[name](quick=quick, bin_dir=assemble.settings().postgres_bin)
     if as_json:
         print_json(report)
@@ -51,4 +56,6 @@ def _print_table(report: Report) -> None:
         need = report.needs.get(name)
         table.add_row(name, f"{value:,.2f}", f"{need[0]} {need[1]:g}" if need else "")
     out.print(table)
+    for name, reason in report.not_measured.items():
+        out.print(f"[yellow]{name} not measured:[/] {escape(reason)}")
     out.print("[bold green]met[/]" if report.ok else "[bold red]not met[/]")

@@ -1,6 +1,7 @@
 """One change as one line: JSON for programs, words for people. Formats; reads no clock and prints nothing."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from json.encoder import encode_basestring as quote
 
 from tidewire.model.change import ABSENT, Change, LogicalMessage, Row, Value
@@ -13,8 +14,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def timestamp_text(commit_time_us: int) -> str:
     """Write a commit time as UTC with milliseconds, as live frames do."""
-    moment = _EPOCH + timedelta(microseconds=commit_time_us)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    second, fraction_us = divmod(commit_time_us, 1_000_000)
+    return f"{_second_text(second)}.{fraction_us // 1000:03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second_text(second: int) -> str:
+    """Write what most commits share with the one before: it takes ten times as long as the rest."""
+    return f"{_EPOCH + timedelta(seconds=second):%Y-%m-%dT%H:%M:%S}"
 
 
 def change_json(change: Change, epoch: str, commit_time_us: int) -> str:
