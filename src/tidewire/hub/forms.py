@@ -1,7 +1,7 @@
 """Turns a message for many into as few encodings as there are kinds of connection among them. Sends nothing."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from tidewire.wire.message import Codec, Frame, Message, UserBroadcast
 
@@ -32,6 +32,9 @@ class Form:
         return None if frame is None else self._wrap(frame)
 
 
+_UNPACKED: Final = object()
+
+
 class Parcel:
     """A message on its way to many: packed at most once for each form, and not before somebody has it."""
 
@@ -43,8 +46,7 @@ class Parcel:
 
     def packet(self, form: Form) -> Any | None:
         """Return the packet for a form, or None when that form cannot carry the message."""
-        try:
-            return self._packets[form]
-        except KeyError:
+        packet = self._packets.get(form, _UNPACKED)
+        if packet is _UNPACKED:
             packet = self._packets[form] = form.pack(self._message)
-            return packet
+        return packet

@@ -77,6 +77,10 @@ class Candidates:
 
 def _by_view(change: Change, finding: Finding, asks: list[Ask]) -> list[View]:
     """Group by what is to be seen, and ask once for each audience."""
+    if len(finding.cohorts) == 1 and not finding.undecided:  # what an equality on a key mostly finds
+        cohort = finding.cohorts[0]
+        asks.append(Ask(change, cohort.audience))
+        return [(len(asks) - 1, cohort.select, [(cohort, cohort.receivers())])]
     views: dict[tuple[Audience, str, Select], list[Matched]] = {}
     for cohort in finding.cohorts:
         view = (cohort.audience, "", cohort.select)

@@ -7,6 +7,7 @@ from tidewire.match.index import TableIndex
 from tidewire.match.plan import Broken, Finding
 from tidewire.match.subscription import ANY, Cohort, Compile, Subscription
 from tidewire.model.change import Change
+from tidewire.model.relation import Relation
 
 
 class Matcher:
@@ -59,17 +60,25 @@ class Matcher:
     def match(self, changes: Iterable[Change]) -> Candidates:
         """Return who wishes to hear of these changes, all of one transaction or not, in their order."""
         broken: list[Broken] = []
-        findings = [(change, finding) for change in changes if (finding := self._find(change, broken))]
+        findings: list[tuple[Change, Finding]] = []
+        relation: Relation | None = None
+        tables: list[TableIndex] = []
+        for change in changes:
+            if change.relation is not relation:  # mostly many rows of one table follow each other
+                relation = change.relation
+                tables = self._concerned(relation.schema, relation.name)
+            if not tables:
+                continue
+            finding = Finding(broken)
+            for table in tables:
+                table.collect(change, finding)
+            if finding:
+                findings.append((change, finding))
         return Candidates(findings, broken)
 
-    def _find(self, change: Change, broken: list[Broken]) -> Finding:
-        relation = change.relation
-        schema, name = relation.schema, relation.name
-        finding = Finding(broken)
-        for pattern in ((schema, name), (schema, ANY), (ANY, name), (ANY, ANY)):
-            if (table := self._tables.get(pattern)) is not None:
-                table.collect(change, finding)
-        return finding
+    def _concerned(self, schema: str, name: str) -> list[TableIndex]:
+        patterns = ((schema, name), (schema, ANY), (ANY, name), (ANY, ANY))
+        return [table for pattern in patterns if (table := self._tables.get(pattern)) is not None]
 
     def _drop(self, cohort: Cohort) -> None:
         pattern = (cohort.wish.schema, cohort.wish.table)

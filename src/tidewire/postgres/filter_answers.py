@@ -15,7 +15,7 @@ from psycopg import errors as pg
 from tidewire.filters.grammar import parse_filter
 from tidewire.filters.sql import FilterQuery, filter_query
 from tidewire.model.change import Row
-from tidewire.model.errors import ConfigurationError
+from tidewire.model.errors import ConfigurationError, DatabaseUnreachable
 from tidewire.model.relation import Relation
 from tidewire.postgres.connection import translate
 from tidewire.postgres.pool import Connection, Pool
@@ -119,7 +119,7 @@ class FilterAnswers:
             cursor = await connection.execute(text.encode(), [value for row in rows for value in row])
             found: tuple[Any, ...] = await cursor.fetchone() or ()
         except psycopg.Error as error:
-            if error.sqlstate is None or translate(error, _DOING).retryable:
+            if error.sqlstate is None or isinstance(translate(error, _DOING), DatabaseUnreachable):
                 raise  # it is not the filter that it objects to
             return error
         finally:

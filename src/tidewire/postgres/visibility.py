@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tidewire.match.candidates import Ask
 from tidewire.model.change import ABSENT, Change, Row, Value
-from tidewire.model.errors import TidewireError
+from tidewire.model.errors import DatabaseUnreachable, TidewireError
 from tidewire.model.relation import Relation
 from tidewire.ports import Sight, TableAccess
 from tidewire.postgres.filter_answers import FilterAnswers, Question
@@ -108,9 +108,9 @@ async def _patiently(ask: Callable[[], Awaitable[T]], deadline_s: float) -> T:
     while True:
         try:
             return await ask()
-        except TidewireError as error:
+        except DatabaseUnreachable:
             left_s = deadline_s - loop.time()
-            if not error.retryable or left_s <= 0:
+            if left_s <= 0:
                 raise
         await asyncio.sleep(min(left_s, backoff_s(attempt, random.random(), most_s=1.0)))  # noqa: S311 - spreads load
         attempt += 1

@@ -8,6 +8,7 @@ so. What comes late, twice or for a channel that is gone changes nothing. The la
 """
 
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from tidewire.model.errors import DecodeError
@@ -43,6 +44,7 @@ class SessionProtocol:
     """Give it everything in the order in which it happens; `now_s` is Unix time, because tokens expire by it."""
 
     __slots__ = (
+        "_calm_until_s",
         "_channels",
         "_empty_since_s",
         "_entrance",
@@ -65,6 +67,7 @@ class SessionProtocol:
         self._heard_at_s = now_s
         self._empty_since_s = now_s
         self._is_over = False
+        self._calm_until_s = -inf
 
     # --- the client --------------------------------------------------------------------------------------
 
@@ -73,6 +76,7 @@ class SessionProtocol:
         if self._is_over:
             return []
         self._heard_at_s = now_s
+        self._calm_until_s = -inf
         if isinstance(inbound, Message):
             match inbound.event:
                 case "heartbeat" if inbound.topic == _HEARTBEAT_TOPIC:
@@ -193,7 +197,7 @@ class SessionProtocol:
 
     def tick(self, now_s: float) -> list[Effect]:
         """Do what is due. Call it about once a second, and not for all connections at the same moment."""
-        if self._is_over:
+        if now_s < self._calm_until_s or self._is_over:
             return []
         if now_s - self._heard_at_s >= self._limits.idle_s:
             return [Count("sockets_idle"), *self._close(NORMAL, "idle")]
@@ -202,7 +206,17 @@ class SessionProtocol:
         effects = self._entrance.due(now_s)
         for channel in tuple(self._channels.values()):
             effects += self._settle(channel, channel.tick(now_s), now_s)
+        self._calm_until_s = self._next_due_s()
         return effects
+
+    def _next_due_s(self) -> float:
+        """Return until when ticks have nothing to do if nothing happens: most of them end with this comparison."""
+        if self._entrance.owes_answers:
+            return -inf
+        idle_s = self._heard_at_s + self._limits.idle_s
+        if not self._channels:
+            return min(idle_s, self._empty_since_s + self._limits.empty_s)
+        return min(idle_s, *(channel.calm_until_s for channel in self._channels.values()))
 
     # --- the end of channels and of the connection ---------------------------------------------------------
 
@@ -215,6 +229,7 @@ class SessionProtocol:
 
     def _settle(self, channel: ChannelProtocol, effects: list[Effect], now_s: float) -> list[Effect]:
         """Let go of a channel that has ended, and answer its join if that is still open."""
+        self._calm_until_s = -inf
         if not channel.is_over:
             return effects
         del self._channels[channel.address.topic]

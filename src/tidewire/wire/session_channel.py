@@ -100,6 +100,13 @@ class ChannelProtocol:
         """Whether the client has been let in."""
         return self._phase in _INSIDE
 
+    @property
+    def calm_until_s(self) -> float:
+        """Before when `tick` does nothing, unless something else happens first."""
+        if self._token.is_offered:
+            return -inf
+        return min(self._deadline_s, self._token.expires_at_s) if self.is_inside else self._deadline_s
+
     # --- getting in --------------------------------------------------------------------------------------
 
     def begin(self, now_s: float) -> list[Effect]:

@@ -75,6 +75,11 @@ class Entrance:
         self._waiting.append((now_s + self._limits.refusal_delay_s, answer))
         return [*counted, *self.due(now_s)]
 
+    @property
+    def owes_answers(self) -> bool:
+        """Whether a refused join still waits for its answer."""
+        return bool(self._waiting)
+
     def due(self, now_s: float) -> list[Effect]:
         """Return the answers whose delay is over, and the oldest ones if there are too many."""
         answers: list[Effect] = []

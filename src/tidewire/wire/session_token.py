@@ -22,6 +22,16 @@ class ChannelToken:
         self._expires_at_s = inf
 
     @property
+    def is_offered(self) -> bool:
+        """Whether there is a new token that nobody has asked about yet."""
+        return self._offered is not None
+
+    @property
+    def expires_at_s(self) -> float:
+        """When the granted token ends."""
+        return self._expires_at_s
+
+    @property
     def current(self) -> str:
         """The token that was asked about last."""
         return self._current
