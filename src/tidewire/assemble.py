@@ -22,9 +22,11 @@ from tidewire.hub.tasks import Tasks
 from tidewire.model.change import Resync, Transaction
 from tidewire.model.errors import ConfigurationError, TidewireError
 from tidewire.model.position import Lsn, parse_lsn
+from tidewire.postgres.channel_policies import PostgresChannelPolicies
 from tidewire.postgres.connection import connect
 from tidewire.postgres.embedded import EmbeddedPostgres
 from tidewire.postgres.filter_answers import FilterAnswers
+from tidewire.postgres.kept_broadcasts import PostgresKeptBroadcasts
 from tidewire.postgres.migrate import apply, find_pending, keep_up
 from tidewire.postgres.migration_files import read_migrations
 from tidewire.postgres.pool import Pool
@@ -209,9 +211,10 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
 def _make_node(chosen: Settings, pool: Pool, answers: Tasks) -> Node:
     tables = PostgresTables(pool, chosen.publications)
     return Node(
-        permissions=Permissions(authorizer(chosen), tables),
+        permissions=Permissions(authorizer(chosen), tables, PostgresChannelPolicies(pool)),
         tables=tables,
         visibility=PostgresVisibility(tables, FilterAnswers(pool)),
+        kept=PostgresKeptBroadcasts(pool, most_each_bytes=chosen.payload_bytes),
         tasks=answers,
         clock=time.time,
         limits=NodeLimits(

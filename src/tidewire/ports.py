@@ -1,15 +1,18 @@
 """The contracts between the floors. Each fits on a screen and has one shared test suite for all its implementations."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Literal, Protocol, Self
 
 from msgspec import Struct
 
 from tidewire.filters.grammar import Condition
 from tidewire.match.candidates import Ask
 from tidewire.model.change import Transaction
+from tidewire.model.claims import Claims
 from tidewire.model.position import Lsn
+from tidewire.model.reasons import Reason, WriteRefusal
 from tidewire.model.relation import Relation
+from tidewire.model.snapshot import Snapshot
 
 
 class ChangeSource(Protocol):
@@ -152,6 +155,60 @@ class Visibility(Protocol):
 
     async def visible(self, asks: Sequence[Ask]) -> Sequence[Sight | None]:
         """Answer each question; None hides the change. What cannot be decided is hidden and reported."""
+        ...
+
+
+Extension = Literal["broadcast", "presence"]
+"""The two ways to use a private channel, each with policies of its own."""
+
+
+class ChannelReads(Struct, frozen=True):
+    """What of a private channel may be read."""
+
+    broadcasts: bool
+    presence: bool
+
+
+class ChannelPolicies(Protocol):
+    """What the policies on messages allow a role that they bind. Answers may be a few seconds old.
+
+    Raises our errors only, when the database cannot be asked; a policy that fails allows nothing and is reported.
+    """
+
+    async def read(self, claims: Claims, topic: str, *, presence: bool) -> ChannelReads | Reason:
+        """Return what may be read, presence only if asked about; or why there is nothing to judge by."""
+        ...
+
+    async def write(self, claims: Claims, topic: str, extension: Extension) -> WriteRefusal | None:
+        """Return why nothing may be written, or None when it may."""
+        ...
+
+
+class KeptBroadcast(Struct, frozen=True):
+    """A broadcast that the database still has; `body` is JSON text, or bytes as they were sent if `binary`."""
+
+    id: str
+    event: str
+    body: bytes
+    binary: bool
+
+
+class Kept(Struct, frozen=True):
+    """Some kept broadcasts, oldest first, and what could be seen when they were read.
+
+    No transaction that commits at `lsn` or behind it could.
+    """
+
+    broadcasts: tuple[KeptBroadcast, ...]
+    snapshot: Snapshot
+    lsn: Lsn
+
+
+class KeptBroadcasts(Protocol):
+    """Private broadcasts of the last days. Raises our errors only."""
+
+    async def read(self, topic: str, *, since_ms: int, limit: int, most_bytes: int) -> Kept:
+        """Return the newest since then: at most `limit`, and no more than fit, but the newest in any case."""
         ...
 
 

@@ -47,6 +47,7 @@ def test_it_tells_figures_and_rates(served: RealtimeServer, dsn: str) -> None:
     assert report["figures"]["connections"] == report["figures"]["channels"] == 1
     assert report["totals"]["changes"] == 1
     assert 0 <= report["last_change_age_s"] < 60
+    assert 0 < report["lag_ms"] < 60_000
     assert set(report["per_s"]) == set(report["totals"])
 
 

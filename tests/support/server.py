@@ -177,6 +177,8 @@ def _read_kind_4(data: bytes) -> dict[str, Any]:
         at += size
     body = json.loads(data[at:]) if encoding else data[at:]
     payload = {"type": "broadcast", "event": texts[1], "payload": body}
+    if texts[2]:
+        payload["meta"] = json.loads(texts[2])
     return {"topic": texts[0], "event": "broadcast", "payload": payload, "ref": None, "join_ref": None}
 
 

@@ -123,7 +123,7 @@ async def test_a_role_that_policies_bind_is_not_let_into_private_channels(node: 
     client.join(private=True)
     await settle()
     clock.now_s += 1
-    client.connection.tick()
+    client.connection.tick(clock.now_s)
     (answer,) = client.heard()
     assert answer[2]["response"]["reason"].startswith("Unauthorized: You do not have permissions to read")
 
@@ -200,8 +200,8 @@ async def test_deliveries_use_up_the_rate_and_own_messages_count_once(make_node:
     for number in range(59):
         sender.push(ROOM, "broadcast", broadcast(number))
     clock.now_s += 1
-    sender.connection.tick()
-    reader.connection.tick()
+    sender.connection.tick(clock.now_s)
+    reader.connection.tick(clock.now_s)
     assert (len(reader.heard()), sender.heard()) == (59, [])
     sender.push(ROOM, "broadcast", broadcast(60))
     assert [event for event, _, _ in sender.heard()] == ["system", "phx_close"]
@@ -255,7 +255,7 @@ async def test_an_error_in_answering_ends_the_channel_and_nothing_else(make_node
     client.join(postgres_changes=[{"table": "todos"}])
     await settle()
     clock.now_s += 1
-    client.connection.tick()
+    client.connection.tick(clock.now_s)
     assert client.heard() == [
         ("phx_reply", ROOM, {"status": "error", "response": {"reason": "Unknown Error on Channel"}})
     ]
@@ -281,3 +281,38 @@ async def test_a_join_is_answered_by_the_version_of_its_connection(node: Node) -
     await settle()
     answer = json.loads(client.outbox.packets[0].data)
     assert list(answer) == ["topic", "event", "payload", "ref"]
+
+
+HOSTILE = [
+    'a","event":"phx_close',
+    'a\\"]',
+    "a\r\nSet-Cookie: x",
+    "a\0b",
+    "a\u2028b",
+    "*",
+    "..",
+    "ä 🌊",
+    "a" * 240,
+    "realtime:a",
+    " ",
+]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_a_topic_may_be_called_anything_and_is_nothing_but_a_name(node: Node, name: str, version: int) -> None:
+    topic = f"realtime:{name}"
+    client, other = await joined(node, version=version, topic=topic), await joined(node, topic=topic)
+    outsider = await joined(node, topic="realtime:a")
+    other.push(topic, "broadcast", broadcast(1))
+    other.push(topic, "broadcast", {"type": "broadcast", "event": name, "payload": {name: name}})
+    other.push(topic, "presence", {"type": "presence", "event": "track", "payload": {name: name}})
+    await settle()
+    heard = client.heard()
+    assert [(event, where) for event, where, _ in heard] == [
+        ("broadcast", topic),
+        ("broadcast", topic),
+        ("presence_diff", topic),
+    ]
+    assert heard[1][2]["payload"] == {name: name}
+    assert outsider.heard() == []

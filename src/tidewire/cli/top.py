@@ -52,6 +52,7 @@ class Report(Struct, frozen=True):
     totals: Mapping[str, float]
     per_s: Mapping[str, float]
     last_change_age_s: float | None
+    lag_ms: float | None
     events: Mapping[str, float]
 
 
@@ -132,6 +133,7 @@ def compare(earlier: Sample, later: Sample) -> Report:
         figures={name: later.values.get(name, 0.0) for name in STANDING},
         totals=totals,
         per_s={name: max(totals[name] - before[name], 0.0) / elapsed_s for name in MOVING},
+        lag_ms=later.values.get("change_lag_seconds", 0.0) * 1000 if committed_at_s else None,
         last_change_age_s=max(later.taken_at_s - committed_at_s, 0.0) if committed_at_s else None,
         events=later.events,
     )
@@ -146,8 +148,9 @@ def _table(url: str, report: Report) -> Table:
         table.add_row(name, f"{value:,.0f}")
     for name, words in MOVING.items():
         table.add_row(words, "", f"{report.per_s[name]:,.1f}", f"{report.totals[name]:,.0f}")
-    if report.last_change_age_s is not None:
+    if report.last_change_age_s is not None and report.lag_ms is not None:
         table.add_row("last change", f"{report.last_change_age_s:,.1f} s ago")
+        table.add_row("its way from commit to clients", f"{report.lag_ms:,.1f} ms")
     for name, value in report.events.items():
         table.add_row(name.replace("_", " "), "", "", f"{value:,.0f}", style="yellow")
     return table

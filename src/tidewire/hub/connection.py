@@ -4,17 +4,26 @@ Decides nothing about the protocol. It is what a WebSocket, or any other transpo
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any, ClassVar, Final, TypeVar
 
 import structlog
 
 from tidewire.hub.forms import Form
 from tidewire.hub.permissions import reason_of
+from tidewire.hub.private_writes import PrivateWrites, Write
+from tidewire.hub.replays import NOTHING_KEPT, Collector, read_kept, replayed
 from tidewire.hub.services import Services
 from tidewire.hub.topics import Member, Topic, drop_packet
 from tidewire.model.errors import DecodeError, TidewireError
-from tidewire.model.reasons import REPLAY_FAILED, TOO_MANY_JOINS, TOO_MANY_MESSAGES, TOO_MANY_PRESENCE_MESSAGES
-from tidewire.ports import Outbox
+from tidewire.model.reasons import (
+    TOO_MANY_JOINS,
+    TOO_MANY_MESSAGES,
+    TOO_MANY_PRESENCE_MESSAGES,
+    Reason,
+    WriteRefusal,
+)
+from tidewire.ports import ChannelReads, Kept, Outbox
 from tidewire.presence.roster import Owner
 from tidewire.wire import session_effects as effects
 from tidewire.wire.message import Frame, Message, UserBroadcast
@@ -41,6 +50,7 @@ class ClientConnection:
         "_services",
         "_session",
         "_write",
+        "_writes",
         "members",
         "number",
     )
@@ -66,6 +76,7 @@ class ClientConnection:
         self._form = form
         self._leave = leave
         self._write: Callable[[Any], None] = outbox.write
+        self._writes: PrivateWrites | None = None  # most clients have no private channel
 
     # --- for the transport -----------------------------------------------------------------------------------
 
@@ -93,13 +104,17 @@ class ClientConnection:
 
     # --- for the node ----------------------------------------------------------------------------------------
 
-    def tick(self) -> None:
+    def tick(self, now_s: float) -> None:
         """Count what was delivered, and do what is due."""
-        now_s = self._services.clock()
-        for channel, topic, member in tuple(self.members.values()):
-            if delivered := topic.take_deliveries(member):
-                self._carry_out(self._session.delivered(channel, delivered, now_s))
-        self._carry_out(self._session.tick(now_s))
+        counted = [
+            (channel, delivered)
+            for channel, topic, member in self.members.values()
+            if (delivered := topic.take_deliveries(member))
+        ]
+        for channel, delivered in counted:
+            self._carry_out(self._session.delivered(channel, delivered, now_s))
+        if due := self._session.tick(now_s):
+            self._carry_out(due)
 
     def tell(self, channel: ChannelRef, message: Message) -> None:
         """Send something to a channel, if it is still there."""
@@ -167,6 +182,31 @@ class ClientConnection:
         self._send(effect.broadcast)
 
     def _on_presence_state(self, effect: effects.SendPresenceState) -> None:
+        found = self._inside(effect.channel)
+        if found is None or found[1] in found[0].watchers:
+            self._send_presence_state(effect)
+        else:  # presence was off until this channel tracked, so nobody has asked whether it may see the others
+            self._services.tasks.start(self._watch(effect), name="watch presence")
+
+    async def _watch(self, effect: effects.SendPresenceState) -> None:
+        channel, services, writes = effect.channel, self._services, self._writes
+        claims = writes.claims(channel) if writes is not None else None
+        if writes is None or claims is None:
+            return
+        try:
+            reads = await services.permissions.read(claims, channel.subtopic, presence=True)
+        except TidewireError as error:
+            reads = reason_of(error)
+        if (found := self._inside(channel)) is None:
+            return
+        topic, member = found
+        # A token that came in between has been asked about presence by itself.
+        if isinstance(reads, ChannelReads) and reads.presence and writes.claims(channel) is claims:
+            topic.join(member, broadcasts=member in topic.listeners, presence=True)
+        if member in topic.watchers:
+            self._send_presence_state(effect)
+
+    def _send_presence_state(self, effect: effects.SendPresenceState) -> None:
         state = self._services.tracker.state(effect.channel.subtopic, private=effect.channel.private)
         self._send(Message(effect.topic, "presence_state", state, None, effect.join_ref))
 
@@ -176,15 +216,19 @@ class ClientConnection:
     def _on_close(self, effect: effects.Close) -> None:
         self._outbox.close(effect.code, effect.reason)
 
+    def _inside(self, channel: ChannelRef) -> tuple[Topic, Member] | None:
+        """Return where a channel is, if it is in its topic."""
+        found = self.members.get(PREFIX + channel.subtopic)
+        return found[1:] if found is not None and found[0].number == channel.number else None
+
     def _on_join_topic(self, effect: effects.JoinTopic) -> None:
         channel = effect.channel
-        name = PREFIX + channel.subtopic
-        if (found := self.members.get(name)) is not None and found[0].number == channel.number:
-            _, topic, member = found
+        if (found := self._inside(channel)) is not None:
+            topic, member = found
         else:
             topic = self._services.topics.open(channel.subtopic, private=channel.private)
             member = Member(self._form, self._write)
-            self.members[name] = (channel, topic, member)
+            self.members[PREFIX + channel.subtopic] = (channel, topic, member)
         topic.join(member, broadcasts=effect.broadcasts, presence=effect.presence)
 
     def _on_forget(self, effect: effects.Forget) -> None:
@@ -192,11 +236,13 @@ class ClientConnection:
         self._channels.discard(channel.number)
         services.subscriptions.forget(self.number, channel)
         services.tracker.drop(channel.subtopic, self._owner(channel), private=channel.private)
-        name = PREFIX + channel.subtopic
-        found = self.members.get(name)
-        if found is not None and found[0].number == channel.number:
-            del self.members[name]
-            found[1].leave(found[2])
+        if self._writes is not None:
+            self._writes.forget(channel)
+        if (found := self._inside(channel)) is not None:
+            topic, member = found
+            del self.members[PREFIX + channel.subtopic]
+            topic.leave(member)
+            services.replays.forget(member)
             services.topics.close(channel.subtopic, private=channel.private)
 
     def _on_await_replication(self, effect: effects.AwaitReplication) -> None:
@@ -224,6 +270,8 @@ class ClientConnection:
         except TidewireError as error:
             self._carry_out(self._session.authorized(question, reason_of(error), services.clock()))
         else:
+            if isinstance(answer, effects.Grant):
+                self._judge_writes(question.channel, answer)
             self._carry_out(self._session.authorized(question, answer, services.clock()))
 
     def _on_subscribe(self, question: effects.Subscribe) -> None:
@@ -231,33 +279,75 @@ class ClientConnection:
 
     async def _subscribe(self, question: effects.Subscribe) -> None:
         """Wait for all that takes time; then, in one step, follow the changes and say so: nothing comes in between."""
-        services = self._services
-        if question.replay is not None:  # kept broadcasts are read in a later version
-            self._carry_out(self._session.subscribed(question, REPLAY_FAILED, services.clock()))
-            return
-        try:
-            await services.live.wait()
-            judged = await services.subscriptions.judge(question)
-            since = await services.subscriptions.log_end()
-        except TidewireError as error:
-            self._carry_out(self._session.subscribed(question, reason_of(error), services.clock()))
-            return
-        if question.channel.number not in self._channels:
-            return
-        refusals = services.subscriptions.replace(self.number, question, judged)
-        name = PREFIX + question.channel.subtopic
-        is_new = name not in self.members
-        answer = effects.Subscribed(refusals=refusals)
-        self._carry_out(self._session.subscribed(question, answer, services.clock()))
-        if is_new and name in self.members:
-            self.members[name][2].since = since
+        services, subtopic, replay = self._services, question.channel.subtopic, question.replay
+        with services.replays.collecting(subtopic) if replay is not None else nullcontext() as collector:
+            try:
+                await services.live.wait()
+                judged = await services.subscriptions.judge(question)
+                since = await services.subscriptions.log_end()
+            except TidewireError as error:
+                self._carry_out(self._session.subscribed(question, reason_of(error), services.clock()))
+                return
+            kept: Kept | Reason = NOTHING_KEPT
+            if replay is not None and collector is not None:
+                kept = await read_kept(services.kept, subtopic, replay, collector, most_bytes=services.outbox_bytes)
+            if isinstance(kept, Reason):
+                self._carry_out(self._session.subscribed(question, kept, services.clock()))
+                return
+            if question.channel.number not in self._channels:
+                return
+            refusals = services.subscriptions.replace(self.number, question, judged)
+            is_new = self._inside(question.channel) is None
+            answer = effects.Subscribed(refusals=refusals, replayed=replayed(subtopic, kept))
+            self._carry_out(self._session.subscribed(question, answer, services.clock()))
+            if is_new and (found := self._inside(question.channel)) is not None:
+                found[1].since = since
+                if collector is not None:
+                    self._catch_up(found[1], subtopic, kept, collector)
 
-    def _on_publish(self, question: effects.Publish) -> None:
-        services, channel = self._services, question.channel
-        found = self.members.get(PREFIX + channel.subtopic)
-        if found is None or found[0].number != channel.number:
+    def _catch_up(self, member: Member, subtopic: str, kept: Kept, collector: Collector) -> None:
+        """Send what was broadcast while the kept ones were read, and remember which those are."""
+        self._services.replays.told(member, subtopic, kept)
+        for broadcast in collector.missed(kept):
+            member.changes += 1  # counts as delivered
+            self._send(broadcast)
+
+    # --- writes ----------------------------------------------------------------------------------------------
+
+    def _judge_writes(self, channel: ChannelRef, grant: effects.Grant) -> None:
+        """Let the policies decide what the channel writes from now on, by the claims of its new token."""
+        if channel.private and channel.number in self._channels:
+            if self._writes is None:
+                services = self._services
+                self._writes = PrivateWrites(
+                    services.permissions,
+                    start=lambda work: services.tasks.start(work, name="judge writes"),
+                    finish=self._finish,
+                )
+            self._writes.granted(channel, grant.claims)
+
+    def _on_write(self, write: Write) -> None:
+        if not write.channel.private:
+            self._finish(write, None)
+        elif self._writes is not None:
+            self._writes.submit(write)
+
+    def _finish(self, write: Write, refusal: WriteRefusal | None) -> None:
+        """Carry a write out, or drop it and say why to whoever wants to know."""
+        if refusal is None:
+            self._finishers[type(write)](self, write)
             return
-        _, topic, member = found
+        self._services.counts["writes_refused"] += 1
+        if isinstance(write, effects.Publish):
+            self._carry_out(self._session.published(write, refusal))
+        elif isinstance(write, effects.Track):
+            self._carry_out(self._session.tracked(write, accepted=False))
+
+    def _publish(self, question: effects.Publish) -> None:
+        services, channel = self._services, question.channel
+        if (found := self._inside(channel)) is None:
+            return
+        topic, member = found
         reached = topic.broadcast(question.message, sender=None if question.to_self else member)
         member.joined_at += not question.to_self  # what it sent is counted, but not as delivered
         services.counts["broadcasts"] += 1
@@ -268,7 +358,7 @@ class ClientConnection:
         if services.gate.refuses_events(now_s, 1 + reached):
             self._carry_out(self._session.shut_down(channel, TOO_MANY_MESSAGES, now_s))
 
-    def _on_track(self, question: effects.Track) -> None:
+    def _track(self, question: effects.Track) -> None:
         services, channel = self._services, question.channel
         now_s = services.clock()
         if services.gate.refuses_presence(now_s):
@@ -279,7 +369,7 @@ class ClientConnection:
         )
         self._carry_out(self._session.tracked(question, accepted=refusal is None))
 
-    def _on_untrack(self, effect: effects.Untrack) -> None:
+    def _untrack(self, effect: effects.Untrack) -> None:
         channel = effect.channel
         self._services.tracker.untrack(channel.subtopic, self._owner(channel), private=channel.private)
 
@@ -309,7 +399,12 @@ class ClientConnection:
         effects.AwaitReplication: _on_await_replication,
         effects.Authorize: _on_authorize,
         effects.Subscribe: _on_subscribe,
-        effects.Publish: _on_publish,
-        effects.Track: _on_track,
-        effects.Untrack: _on_untrack,
+        effects.Publish: _on_write,
+        effects.Track: _on_write,
+        effects.Untrack: _on_write,
+    }
+    _finishers: ClassVar[dict[type, Callable[["ClientConnection", Any], None]]] = {
+        effects.Publish: _publish,
+        effects.Track: _track,
+        effects.Untrack: _untrack,
     }

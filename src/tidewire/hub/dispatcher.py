@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, Callable, Sequence
 import structlog
 
 from tidewire.hub.connection import ClientConnection
+from tidewire.hub.database_broadcasts import DatabaseBroadcasts
 from tidewire.hub.fanout import TURN
 from tidewire.hub.forms import Parcel
 from tidewire.hub.subscriptions import LEGACY, Subscriptions
@@ -33,15 +34,19 @@ class Dispatcher:
         matcher: Matcher,
         visibility: Visibility,
         subscriptions: Subscriptions,
+        broadcasts: DatabaseBroadcasts,
         *,
         find: Callable[[int], ClientConnection | None],
+        clock: Callable[[], float],
         change_bytes: int = MAX_RECORD_BYTES,
     ) -> None:
-        """`find` returns a connection of this node by its number."""
+        """`find` returns a connection of this node by its number, and `clock` Unix time."""
         self._matcher = matcher
         self._visibility = visibility
         self._subscriptions = subscriptions
+        self._broadcasts = broadcasts
         self._find = find
+        self._clock = clock
         self._bodies = ChangeBodies(max_record_bytes=change_bytes)
         self._last = (0, -1)
         self.changes = 0
@@ -50,10 +55,13 @@ class Dispatcher:
         """How many frames they made, over all connections."""
         self.commit_time_us = 0
         """When the last of them was committed."""
+        self.lag_s = 0.0
+        """How long after that it was handed to everybody."""
 
     async def run(self, items: AsyncIterable[Transaction | Resync]) -> None:
         """Deliver everything until the items end."""
         async for item in items:
+            await self._broadcasts.take(item)
             if isinstance(item, Resync):
                 self._last = (0, -1)
                 log.warning("history_broken", reason=item.reason, epoch=item.epoch)
@@ -79,6 +87,7 @@ class Dispatcher:
             answers = await self._visibility.visible(candidates.asks)
         for delivery in candidates.deliveries(answers):
             await self._deliver(delivery, transaction.commit_time_us)
+        self.lag_s = max(0.0, self._clock() - transaction.commit_time_us / 1_000_000)
 
     async def _deliver(self, delivery: Delivery[Sight], commit_time_us: int) -> None:
         """Write the change once, frame it for each set of ids, and give others a turn after every hundred writes."""

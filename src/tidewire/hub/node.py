@@ -6,29 +6,31 @@ Knows neither HTTP nor Postgres: both come from outside. Run `run()` for as long
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Sequence
 from itertools import count, repeat
 from typing import Final
 
 from msgspec import Struct
 
 from tidewire.hub.connection import ClientConnection
+from tidewire.hub.database_broadcasts import DatabaseBroadcast, DatabaseBroadcasts
 from tidewire.hub.dispatcher import Dispatcher
 from tidewire.hub.fanout import Fanout
 from tidewire.hub.forms import Form
 from tidewire.hub.gate import Gate, NodeLimits
 from tidewire.hub.permissions import Permissions
+from tidewire.hub.replays import NothingKept, broadcast_to_others
 from tidewire.hub.services import Services
 from tidewire.hub.subscriptions import Subscriptions
 from tidewire.hub.tasks import Tasks
-from tidewire.hub.topics import Topics
+from tidewire.hub.topics import Member, Topics
 from tidewire.hub.tracker import Tracker
 from tidewire.hub.wheel import Wheel
 from tidewire.match.matcher import Matcher
 from tidewire.model.change import Resync, Transaction
 from tidewire.model.claims import Claims
-from tidewire.model.reasons import RESTARTING, Reason
-from tidewire.ports import Outbox, Tables, Visibility
+from tidewire.model.reasons import RESTARTING, Reason, WriteRefusal
+from tidewire.ports import KeptBroadcasts, Outbox, Tables, Visibility
 from tidewire.presence.roster import Roster
 from tidewire.wire.message import Message, UserBroadcast
 from tidewire.wire.session import SessionProtocol
@@ -39,7 +41,10 @@ WAVES_PER_S: Final = 20
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """How the node is doing. Counts only grow; everything else is what it is now."""
+    """How the node is doing. Counts only grow; everything else is what it is now.
+
+    `last_commit_s` is Unix time, 0 before the first change; `lag_s` how long after its commit that one was handed out.
+    """
 
     connections: int
     channels: int
@@ -50,6 +55,8 @@ class Figures(Struct, frozen=True, kw_only=True):
     draining: bool
     last_commit_s: float
     """Unix time of the last change's commit; 0 before the first."""
+    lag_s: float
+    """How long after its commit that change was handed to everybody."""
     counts: dict[str, int]
 
 
@@ -64,11 +71,12 @@ class Node:
         visibility: Visibility,
         tasks: Tasks,
         clock: Callable[[], float],
+        kept: KeptBroadcasts | None = None,
         limits: NodeLimits | None = None,
         session_limits: SessionLimits | None = None,
         make_roster: Callable[[], Roster] | None = None,
     ) -> None:
-        """Take Unix time from `clock`; `tasks` must survive the failure of one of them."""
+        """Take Unix time from `clock`; `tasks` must survive the failure of one of them. Without `kept`, nothing is."""
         loop = asyncio.get_running_loop()
         limits = limits or NodeLimits()
         self.permissions = permissions
@@ -81,6 +89,7 @@ class Node:
             clock=clock,
             outbox_bytes=limits.outbox_bytes,
             gate=self._gate,
+            kept=kept or NothingKept(),
             permissions=permissions,
             subscriptions=Subscriptions(self._matcher, tables),
             tasks=tasks,
@@ -94,12 +103,19 @@ class Node:
         )
         self._connections: dict[int, ClientConnection] = {}
         self._numbers = count(1)
-        self._wheel = Wheel()
+        self._wheel = Wheel(clock)
         self._dispatcher = Dispatcher(
             self._matcher,
             visibility,
             self._services.subscriptions,
+            DatabaseBroadcasts(
+                self._publish_from_database,
+                self._services.replays,
+                self._services.counts,
+                payload_bytes=self._session_limits.payload_bytes,
+            ),
             find=self._connections.get,
+            clock=clock,
             change_bytes=limits.change_bytes,
         )
         self._draining = False
@@ -155,9 +171,22 @@ class Node:
         """Return who has a token. Raises TokenRefused."""
         return await self.permissions.identify(token)
 
-    async def may_use_private(self, claims: Claims) -> bool:
-        """Say whether private topics are open to whoever has these claims. Raises PostgresError."""
-        return await self.permissions.may_use_private(claims)
+    async def refuses_write(self, claims: Claims, subtopic: str) -> WriteRefusal | None:
+        """Return why whoever has these claims may not broadcast to a private topic, or None. Raises our errors."""
+        return await self.permissions.write(claims, subtopic, "broadcast")
+
+    def _publish_from_database(self, found: DatabaseBroadcast, xid: int) -> None:
+        """Send what a transaction wrote to all who listen, but to those for whom a replay has made it an old story."""
+        services = self._services
+        services.counts["broadcasts"] += 1
+        spared: Sequence[Member] = ()
+        if found.private and found.stored:
+            spared = services.replays.take(found.subtopic, xid, found.message)
+        topic = services.topics.find(found.subtopic, private=found.private)
+        if topic is not None:
+            reached = broadcast_to_others(topic, found.message, spared)
+            services.counts["deliveries"] += reached
+            self._gate.refuses_events(services.clock(), reached)  # only counts: what is committed is delivered
 
     # --- life ------------------------------------------------------------------------------------------------
 
@@ -221,6 +250,7 @@ class Node:
             live=self.is_live,
             draining=self._draining,
             last_commit_s=dispatcher.commit_time_us / 1_000_000,
+            lag_s=dispatcher.lag_s,
             counts={
                 **services.counts,
                 "changes": dispatcher.changes,

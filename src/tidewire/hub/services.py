@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from tidewire.hub.gate import Gate
 from tidewire.hub.permissions import Permissions
+from tidewire.hub.replays import Replays
 from tidewire.hub.subscriptions import Subscriptions
 from tidewire.hub.tasks import Tasks
 from tidewire.hub.topics import Topics
 from tidewire.hub.tracker import Tracker
+from tidewire.ports import KeptBroadcasts
 
 
 class Services:
@@ -21,6 +23,7 @@ class Services:
         clock: Callable[[], float],
         outbox_bytes: int,
         gate: Gate,
+        kept: KeptBroadcasts,
         permissions: Permissions,
         subscriptions: Subscriptions,
         tasks: Tasks,
@@ -31,10 +34,12 @@ class Services:
         self.clock = clock
         self.outbox_bytes = outbox_bytes
         self.gate = gate
+        self.kept = kept
         self.permissions = permissions
         self.subscriptions = subscriptions
         self.tasks = tasks
         self.topics = topics
         self.tracker = tracker
+        self.replays = Replays(clock)
         self.live = asyncio.Event()
         self.counts: Counter[str] = Counter()

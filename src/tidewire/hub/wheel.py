@@ -1,6 +1,7 @@
 """Gives every connection its tick, a few at a time: all of them at once would hold everybody else up."""
 
 import asyncio
+from collections.abc import Callable
 from itertools import cycle
 from typing import Final
 
@@ -14,7 +15,9 @@ SPOKES: Final = 100
 class Wheel:
     """Connections, spread evenly over a period. Run `turn` for as long as they live."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Take Unix time from `clock`."""
+        self._clock = clock
         self._spokes: list[dict[int, ClientConnection]] = [{} for _ in range(SPOKES)]
 
     def add(self, connection: ClientConnection) -> None:
@@ -29,5 +32,6 @@ class Wheel:
         """Tick for ever. A turn that took too long delays the next ones; none is made up for."""
         for spoke in cycle(self._spokes):
             await asyncio.sleep(PERIOD_S / SPOKES)
+            now_s = self._clock()
             for connection in tuple(spoke.values()):
-                connection.tick()
+                connection.tick(now_s)

@@ -4,6 +4,7 @@ Reads bodies only as far as they may reach; what they say is read in broadcast_r
 """
 
 import asyncio
+from collections.abc import Set as AbstractSet
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
@@ -13,7 +14,8 @@ from starlette.responses import JSONResponse, Response
 
 from tidewire.hub.node import Node
 from tidewire.model.claims import Claims
-from tidewire.model.errors import DecodeError, PostgresError, TokenRefused
+from tidewire.model.errors import DecodeError, TidewireError, TokenRefused
+from tidewire.model.reasons import DATABASE_UNREACHABLE, PARTITION_MISSING
 from tidewire.server.broadcast_request import (
     MAX_MESSAGES,
     InvalidBatch,
@@ -29,13 +31,17 @@ OCTETS: Final = "application/octet-stream"
 BODY_LIMIT_S: Final = 30.0
 """How long a body may take to arrive; uvicorn would wait for ever."""
 
+MAX_PRIVATE_TOPICS: Final = 100
+"""How many different private topics a batch may name: each may take a question to the database."""
+
 _UNAUTHORIZED: Final = {"message": "Unauthorized"}
 _TOO_MANY: Final = {"message": "You have exceeded your rate limit"}
 _TOO_LONG: Final = {"message": "Too many messages to broadcast, please reduce the batch size"}
 _TOO_LARGE: Final = {"message": "Request body too large"}
 _TOO_SLOW: Final = {"message": "Request body did not arrive in time"}
 _MALFORMED: Final = {"message": "Malformed request body"}
-_UNREACHABLE: Final = {"message": "Realtime was unable to connect to the project database"}
+_UNREACHABLE: Final = {"message": DATABASE_UNREACHABLE.message}
+_NO_PARTITION: Final = {"message": PARTITION_MISSING.message}
 _WRONG_TYPE: Final = {"error": f"Unsupported Media Type. Use {JSON} or {OCTETS}"}
 
 
@@ -62,11 +68,11 @@ class BroadcastApi:
             claims = await self._identify(request)
             posted = self._read_batch(await self._read_body(request))
             self._count(len(posted))
-            allowed = await self._may_use_private(claims) if any(each.private for each in posted) else False
+            writable = await self._writable(claims, {each.subtopic for each in posted if each.private})
         except Answer as answer:
             return answer.response
         for each in posted:
-            if allowed or not each.private:
+            if not each.private or each.subtopic in writable:
                 self._node.publish(each.message, each.subtopic, private=each.private)
         return Response(status_code=HTTPStatus.ACCEPTED)
 
@@ -76,7 +82,7 @@ class BroadcastApi:
             claims = await self._identify(request)
             posted = await self._read_single(request)
             self._count(1)
-            allowed = not posted.private or await self._may_use_private(claims)
+            allowed = not posted.private or await self._writable(claims, {posted.subtopic})
         except Answer as answer:
             return answer.response
         if not allowed:
@@ -92,11 +98,17 @@ class BroadcastApi:
         except TokenRefused:
             raise Answer(HTTPStatus.UNAUTHORIZED, _UNAUTHORIZED) from None
 
-    async def _may_use_private(self, claims: Claims) -> bool:
+    async def _writable(self, claims: Claims, subtopics: AbstractSet[str]) -> AbstractSet[str]:
+        """Return the private topics that may be written to; what cannot be judged now may be sent again later."""
+        if len(subtopics) > MAX_PRIVATE_TOPICS:
+            raise Answer(HTTPStatus.TOO_MANY_REQUESTS, _TOO_LONG)
         try:
-            return await self._node.may_use_private(claims)
-        except PostgresError:
+            refusals = {subtopic: await self._node.refuses_write(claims, subtopic) for subtopic in subtopics}
+        except TidewireError:
             raise Answer(HTTPStatus.SERVICE_UNAVAILABLE, _UNREACHABLE) from None
+        if "missing_partition" in refusals.values():
+            raise Answer(HTTPStatus.SERVICE_UNAVAILABLE, _NO_PARTITION)
+        return {subtopic for subtopic, refusal in refusals.items() if refusal is None}
 
     def _count(self, messages: int) -> None:
         if messages > MAX_MESSAGES:

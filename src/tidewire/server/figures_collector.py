@@ -49,6 +49,9 @@ class FiguresCollector(Collector):
         yield GaugeMetricFamily(
             "tidewire_last_commit_timestamp_seconds", "When the last change was committed.", figures.last_commit_s
         )
+        yield GaugeMetricFamily(
+            "tidewire_change_lag_seconds", "From its commit until the last change was handed to clients.", figures.lag_s
+        )
         yield from _counters(figures)
 
 

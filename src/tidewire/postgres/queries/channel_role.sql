@@ -1,0 +1,2 @@
+-- Takes the reader's place until the transaction ends.
+select pg_catalog.set_config('role', %(role)s, true)
