@@ -194,14 +194,16 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
         answers = await stack.enter_async_context(Tasks(fail_together=False))
         node = _make_node(chosen, pool, answers)
         stack.callback(node.close)
+        kept_up = asyncio.Event()
         for name, work in {
             "dispatch": _dispatch(node, bus),
             "relay": relay(source, bus),
             "tick": node.tick(),
-            "keep up": _keep_up(dsn),
+            "keep up": _keep_up(dsn, kept_up),
         }.items():
             parts.start(work, name=name)
         # A failure of the relay ends this block, and with it the wait.
+        await kept_up.wait()  # so that the first join finds today's partition
         while source.status == "starting":  # noqa: ASYNC110 - the source has no event for becoming a standby
             await asyncio.sleep(STATUS_POLL_S)
         parts.start(_follow_status(node, source), name="follow status")
@@ -279,8 +281,11 @@ async def _follow_status(node: Node, source: PostgresSource) -> None:
         await asyncio.sleep(STATUS_POLL_S)
 
 
-async def _keep_up(dsn: str) -> None:
-    """Have the coming partitions made and the outlived ones dropped, for ever; a failure is told and tried again."""
+async def _keep_up(dsn: str, done: asyncio.Event) -> None:
+    """Have the coming partitions made and the outlived ones dropped, for ever; a failure is told and tried again.
+
+    `done` is set when that was tried for the first time.
+    """
     while True:
         pause_s = UPKEEP_S
         try:
@@ -288,6 +293,7 @@ async def _keep_up(dsn: str) -> None:
         except TidewireError as error:
             log.warning("upkeep_failed", reason=error.message, hint=error.hint)
             pause_s = UPKEEP_RETRY_S
+        done.set()
         await asyncio.sleep(pause_s)
 
 
