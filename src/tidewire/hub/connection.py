@@ -34,6 +34,8 @@ from tidewire.wire.session_effects import ChannelRef, Effect
 log = structlog.get_logger()
 
 TRY_AGAIN_LATER: Final = 1013
+COUNT_EVERY_S: Final = 5.0
+"""How long what a quiet client is sent may go uncounted; its rate is an average over a minute."""
 TOO_SLOW: Final = "too slow, come back"
 
 Question = TypeVar("Question", effects.Authorize, effects.Subscribe)
@@ -51,6 +53,7 @@ class ClientConnection:
         "_session",
         "_write",
         "_writes",
+        "calm_until_s",
         "members",
         "number",
     )
@@ -67,6 +70,8 @@ class ClientConnection:
     ) -> None:
         """`number` is unique in this node; `leave` is called once, at the end."""
         self.number = number
+        self.calm_until_s = 0.0
+        """Before this Unix time a tick has nothing to do, if nothing happens."""
         self.members: dict[str, tuple[ChannelRef, Topic, Member]] = {}
         """The channels that are inside, by their topic on the wire."""
         self._channels: set[int] = set()  # numbers of those that have begun and are not over
@@ -105,7 +110,7 @@ class ClientConnection:
     # --- for the node ----------------------------------------------------------------------------------------
 
     def tick(self, now_s: float) -> None:
-        """Count what was delivered, and do what is due."""
+        """Count what was delivered, and do what is due; then `calm_until_s` says when to come back."""
         counted = [
             (channel, delivered)
             for channel, topic, member in self.members.values()
@@ -113,7 +118,9 @@ class ClientConnection:
         ]
         for channel, delivered in counted:
             self._carry_out(self._session.delivered(channel, delivered, now_s))
-        if due := self._session.tick(now_s):
+        due = self._session.tick(now_s)
+        self.calm_until_s = min(self._session.calm_until_s, now_s + COUNT_EVERY_S)
+        if due:
             self._carry_out(due)
 
     def tell(self, channel: ChannelRef, message: Message) -> None:
@@ -172,6 +179,7 @@ class ClientConnection:
 
     def _carry_out(self, wanted: list[Effect]) -> None:
         """Do it all in order. A question that is answered at once is always the last of its list."""
+        self.calm_until_s = 0.0  # something has happened
         for effect in wanted:
             self._actions[type(effect)](self, effect)
 

@@ -34,4 +34,5 @@ class Wheel:
             await asyncio.sleep(PERIOD_S / SPOKES)
             now_s = self._clock()
             for connection in tuple(spoke.values()):
-                connection.tick(now_s)
+                if connection.calm_until_s <= now_s:
+                    connection.tick(now_s)

@@ -44,7 +44,6 @@ class SessionProtocol:
     """Give it everything in the order in which it happens; `now_s` is Unix time, because tokens expire by it."""
 
     __slots__ = (
-        "_calm_until_s",
         "_channels",
         "_empty_since_s",
         "_entrance",
@@ -54,6 +53,7 @@ class SessionProtocol:
         "_limits",
         "_number",
         "_token",
+        "calm_until_s",
     )
 
     def __init__(self, limits: SessionLimits, now_s: float, *, token: str, make_key: Callable[[], str]) -> None:
@@ -67,7 +67,8 @@ class SessionProtocol:
         self._heard_at_s = now_s
         self._empty_since_s = now_s
         self._is_over = False
-        self._calm_until_s = -inf
+        self.calm_until_s = -inf
+        """Before this Unix time `tick` does nothing, unless something happens first."""
 
     # --- the client --------------------------------------------------------------------------------------
 
@@ -76,7 +77,7 @@ class SessionProtocol:
         if self._is_over:
             return []
         self._heard_at_s = now_s
-        self._calm_until_s = -inf
+        self.calm_until_s = -inf
         if isinstance(inbound, Message):
             match inbound.event:
                 case "heartbeat" if inbound.topic == _HEARTBEAT_TOPIC:
@@ -197,7 +198,7 @@ class SessionProtocol:
 
     def tick(self, now_s: float) -> list[Effect]:
         """Do what is due. Call it about once a second, and not for all connections at the same moment."""
-        if now_s < self._calm_until_s or self._is_over:
+        if now_s < self.calm_until_s or self._is_over:
             return []
         if now_s - self._heard_at_s >= self._limits.idle_s:
             return [Count("sockets_idle"), *self._close(NORMAL, "idle")]
@@ -206,7 +207,7 @@ class SessionProtocol:
         effects = self._entrance.due(now_s)
         for channel in tuple(self._channels.values()):
             effects += self._settle(channel, channel.tick(now_s), now_s)
-        self._calm_until_s = self._next_due_s()
+        self.calm_until_s = self._next_due_s()
         return effects
 
     def _next_due_s(self) -> float:
@@ -229,7 +230,7 @@ class SessionProtocol:
 
     def _settle(self, channel: ChannelProtocol, effects: list[Effect], now_s: float) -> list[Effect]:
         """Let go of a channel that has ended, and answer its join if that is still open."""
-        self._calm_until_s = -inf
+        self.calm_until_s = -inf
         if not channel.is_over:
             return effects
         del self._channels[channel.address.topic]
