@@ -4,7 +4,8 @@ Knows neither HTTP nor ASGI. An idle connection has no task, queue or timer; whi
 """
 
 import asyncio
-from socket import SO_SNDBUF, SOL_SOCKET, socket
+import os
+from socket import SO_SNDBUF, SOL_SOCKET
 from typing import ClassVar, cast
 
 import structlog
@@ -34,6 +35,8 @@ CLOSE_LIMIT_S = 5.0
 COLLECTED_LIMIT_BYTES = 64 * 1024
 """What is collected in one turn before it goes out early: a writer that never lets the loop turn is bounded, too."""
 
+_write = os.write
+
 _HANDSHAKE, _OPEN, _CLOSING, _CLOSED = range(4)
 _FAILED = 1011
 
@@ -48,10 +51,10 @@ class WebSocketConnection(asyncio.Protocol):
         "_collected_bytes",
         "_deadline",
         "_direct",
+        "_fileno",
         "_late_ping",
         "_parser",
         "_receiver",
-        "_socket",
         "_state",
         "_transport",
         "_writing_paused",
@@ -70,7 +73,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._code = ABNORMAL
         self._collected: list[bytes] | None = None  # None: the next turn's first write goes straight out
         self._wrote_at = -1
-        self._socket: socket | None = None  # the transport's own, which must be let go of and never closed here
+        self._fileno = -1
         self._direct = False  # nothing waits in the transport, as far as is known: not before the handshake is through
         self._collected_bytes = 0
         self._writing_paused = False
@@ -90,9 +93,9 @@ class WebSocketConnection(asyncio.Protocol):
                 if not coalescer.due:
                     coalescer.wake()
                 # As in `_send`; written out because a message to ten thousand comes through here as often.
-                if self._direct and self._socket is not None:
+                if self._direct:
                     try:
-                        sent = self._socket.send(frame)
+                        sent = _write(self._fileno, frame)
                     except OSError:
                         sent = 0
                     if sent != len(frame):
@@ -172,9 +175,9 @@ class WebSocketConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        peer = transport.get_extra_info("socket")
-        if peer is not None and transport.get_extra_info("sslcontext") is None:
-            self._socket = socket(peer.family, peer.type, peer.proto, fileno=peer.fileno())
+        socket = transport.get_extra_info("socket")
+        if socket is not None and transport.get_extra_info("sslcontext") is None:
+            self._fileno = socket.fileno()
 
     def data_received(self, data: bytes) -> None:
         for event in self._parser.feed(data):
@@ -192,7 +195,6 @@ class WebSocketConnection(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        self._let_go()
         self._hang_up_done()
 
     def pause_writing(self) -> None:
@@ -215,15 +217,6 @@ class WebSocketConnection(asyncio.Protocol):
         self._collected = [] if busy else None
         return busy
 
-    def __del__(self) -> None:
-        """A loop that is closed with connections open reports no loss of them."""
-        self._let_go()
-
-    def _let_go(self) -> None:
-        if self._socket is not None:
-            self._socket.detach()
-            self._socket = None
-
     # --- what may happen ---------------------------------------------------------------------------------------
 
     def _send(self, data: bytes) -> None:
@@ -232,13 +225,12 @@ class WebSocketConnection(asyncio.Protocol):
         The transport's own way to the same system call costs as much as a third of that call. While the connection is
         open its socket is: transports report a loss before they close it.
         """
-        peer = self._socket
-        if peer is None or (not self._direct and self._transport.get_write_buffer_size()):
+        if self._fileno < 0 or (not self._direct and self._transport.get_write_buffer_size()):
             self._transport.write(data)
             return
         self._direct = True
         try:
-            sent = peer.send(data)
+            sent = _write(self._fileno, data)
         except OSError:  # full, or broken: the transport finds out
             sent = 0
         if sent != len(data):
