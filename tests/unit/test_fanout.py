@@ -152,6 +152,15 @@ def test_each_form_is_packed_once_and_one_that_cannot_carry_a_message_is_left_ou
     assert len({id(reader.writes[0]) for reader in new}) == 1  # the same bytes, not equal ones
 
 
+def test_what_is_said_when_a_turn_ends_between_two_forms_reaches_both(topic: Topic, loop: Loop) -> None:
+    readers = [*join(topic, TURN, NEW), *join(topic, 50, OLD)]
+    topic.broadcast(message(0))
+    loop.turn()  # everybody of the first form has it, and nobody of the second
+    topic.broadcast(message(1))
+    loop.run()
+    assert all(reader.heard == ["0", "1"] for reader in readers)
+
+
 def test_crowds_take_turns(loop: Loop) -> None:
     fanout = Fanout(loop.call_soon)
     topics = [Topic(name, fanout) for name in "ab"]

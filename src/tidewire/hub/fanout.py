@@ -87,7 +87,8 @@ class Batch:
 
     @property
     def started(self) -> bool:
-        return self._packets is not None
+        """Whether somebody has got it already, so that nothing may be added: also between two forms."""
+        return self._part > 0 or self._packets is not None
 
     def add(self, parcel: Parcel, sender: Recipient | None) -> None:
         """Add a message; its size is that of its first form, as all are about the same."""
