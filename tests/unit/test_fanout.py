@@ -112,11 +112,11 @@ def test_a_write_is_bounded(topic: Topic, loop: Loop) -> None:
 
 def test_the_sender_gets_nothing_back_whether_few_or_many_listen(topic: Topic, loop: Loop) -> None:
     sender, *others = join(topic, 2)
-    assert topic.broadcast(message(0), sender=sender.member) == 1
+    assert topic.broadcast(message(0), spared=(sender.member,)) == 1
     others += join(topic, TURN)
-    topic.broadcast(message(1), sender=sender.member)
+    topic.broadcast(message(1), spared=(sender.member,))
     topic.broadcast(message(2))
-    topic.broadcast(message(3), sender=others[0].member)
+    topic.broadcast(message(3), spared=(others[0].member,))
     loop.run()
     assert sender.heard == ["2", "3"]
     assert others[0].heard == ["0", "1", "2"]
@@ -198,7 +198,7 @@ def test_whatever_happens_each_hears_exactly_what_was_said_while_it_was_there(se
         match chance.choice("ssssjlt"):
             case "s":
                 sender = chance.choice([None, chance.choice(here)])
-                topic.broadcast(message(number), sender=sender[0].member if sender else None)
+                topic.broadcast(message(number), spared=(sender[0].member,) if sender else ())
                 for entry in here:
                     if entry is not sender:
                         entry[1].append(str(number))

@@ -356,8 +356,7 @@ class ClientConnection:
         if (found := self._inside(channel)) is None:
             return
         topic, member = found
-        reached = topic.broadcast(question.message, sender=None if question.to_self else member)
-        member.joined_at += not question.to_self  # what it sent is counted, but not as delivered
+        reached = topic.broadcast(question.message, spared=() if question.to_self else (member,))
         services.counts["broadcasts"] += 1
         services.counts["deliveries"] += reached
         if question.ack:

@@ -4,7 +4,7 @@ What is published to a crowd while it is still being served gathers, and goes ou
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 from tidewire.hub.forms import Form, Parcel
@@ -73,13 +73,13 @@ Listing = tuple[tuple[Form, tuple[Recipient, ...]], ...]
 class Batch:
     """Messages for the same recipients, with how far they have been sent."""
 
-    __slots__ = ("_at", "_packets", "_part", "listing", "parcels", "senders", "size")
+    __slots__ = ("_at", "_packets", "_part", "listing", "parcels", "size", "spared")
 
     def __init__(self, listing: Listing) -> None:
         self.listing = listing
         self.parcels: list[Parcel] = []
-        self.senders: dict[Recipient, set[int]] = {}
-        """Who must not get which of the parcels, because they sent them."""
+        self.spared: dict[Recipient, set[int]] = {}
+        """Who must not get which of the parcels: mostly whoever sent them."""
         self.size = 0
         self._part = 0
         self._at = 0
@@ -90,10 +90,10 @@ class Batch:
         """Whether somebody has got it already, so that nothing may be added: also between two forms."""
         return self._part > 0 or self._packets is not None
 
-    def add(self, parcel: Parcel, sender: Recipient | None) -> None:
+    def add(self, parcel: Parcel, spared: Iterable[Recipient]) -> None:
         """Add a message; its size is that of its first form, as all are about the same."""
-        if sender is not None:
-            self.senders.setdefault(sender, set()).add(len(self.parcels))
+        for recipient in spared:
+            self.spared.setdefault(recipient, set()).add(len(self.parcels))
         self.parcels.append(parcel)
         if self.listing:
             packet = parcel.packet(self.listing[0][0])
@@ -119,15 +119,15 @@ class Batch:
         return self._part == len(self.listing)
 
     def _write(self, form: Form, recipients: Iterable[Recipient]) -> None:
-        packets, senders = self._packets or (), self.senders
-        if len(packets) == 1 and not senders:
+        packets, spared = self._packets or (), self.spared
+        if len(packets) == 1 and not spared:
             packet = packets[0]
             for recipient in recipients:
                 recipient.write(packet)
             return
         for recipient in recipients:
-            own = senders.get(recipient)
-            for packet in packets if own is None else _packets(self.parcels, form, without=own):
+            without = spared.get(recipient)
+            for packet in packets if without is None else _packets(self.parcels, form, without=without):
                 recipient.write(packet)
 
 
@@ -143,16 +143,16 @@ class Fanout:
         """Whether everything given has been written."""
         return not self._busy
 
-    def send(self, crowd: Crowd, parcel: Parcel, sender: Recipient | None) -> int:
-        """Send a parcel to a crowd after all earlier ones, but not to its `sender`; return to how many."""
+    def send(self, crowd: Crowd, parcel: Parcel, spared: Collection[Recipient] = ()) -> int:
+        """Send a parcel to a crowd after all earlier ones, but not to those `spared`; return to how many."""
         listing = crowd.listing()
-        count = len(crowd) - (sender is not None and sender in crowd)
+        count = len(crowd) - sum(recipient in crowd for recipient in spared)
         if not count:
             return 0
         waiting = crowd.waiting
         if not waiting and len(crowd) <= TURN:
             batch = Batch(listing)
-            batch.add(parcel, sender)
+            batch.add(parcel, spared)
             batch.advance(TURN)
             return count
         if not waiting:
@@ -163,7 +163,7 @@ class Fanout:
         if last is None or last.started or last.listing is not listing or last.size > BATCH_BYTES:
             last = Batch(listing)
             waiting.append(last)
-        last.add(parcel, sender)
+        last.add(parcel, spared)
         return count
 
     def _turn(self) -> None:

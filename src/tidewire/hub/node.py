@@ -1,12 +1,12 @@
 """One process's share of the live side: its connections, topics and subscriptions, and what the server may ask of it.
 
-Knows neither HTTP nor Postgres: both come from outside. Run `run()` for as long as the node serves.
+Knows neither HTTP nor Postgres: both come from outside. Run `dispatch` and `tick` for as long as the node serves.
 """
 
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Collection
 from itertools import count, repeat
 from typing import Final
 
@@ -19,7 +19,7 @@ from tidewire.hub.fanout import Fanout
 from tidewire.hub.forms import Form
 from tidewire.hub.gate import Gate, NodeLimits
 from tidewire.hub.permissions import Permissions
-from tidewire.hub.replays import NothingKept, broadcast_to_others
+from tidewire.hub.replays import NothingKept
 from tidewire.hub.services import Services
 from tidewire.hub.subscriptions import Subscriptions
 from tidewire.hub.tasks import Tasks
@@ -153,15 +153,17 @@ class Node:
 
     # --- messages from elsewhere -----------------------------------------------------------------------------
 
-    def publish(self, message: Message | UserBroadcast, subtopic: str, *, private: bool) -> None:
-        """Send a broadcast that comes from no channel to everybody who listens to the topic."""
+    def publish(
+        self, message: Message | UserBroadcast, subtopic: str, *, private: bool, spared: Collection[Member] = ()
+    ) -> None:
+        """Send a broadcast that comes from no channel to everybody who listens to the topic, but to those `spared`."""
         services = self._services
         topic = services.topics.find(subtopic, private=private)
         services.counts["broadcasts"] += 1
         if topic is not None:
-            reached = topic.broadcast(message)
+            reached = topic.broadcast(message, spared=spared)
             services.counts["deliveries"] += reached
-            self._gate.refuses_events(services.clock(), reached)  # counts; whether to go on is asked before
+            self._gate.refuses_events(services.clock(), reached)  # only counts: whether to go on is asked before
 
     def refuses_events(self, messages: int) -> bool:
         """Count messages that are to be published, and say whether they are too many."""
@@ -177,16 +179,10 @@ class Node:
 
     def _publish_from_database(self, found: DatabaseBroadcast, xid: int) -> None:
         """Send what a transaction wrote to all who listen, but to those for whom a replay has made it an old story."""
-        services = self._services
-        services.counts["broadcasts"] += 1
-        spared: Sequence[Member] = ()
+        spared: Collection[Member] = ()
         if found.private and found.stored:
-            spared = services.replays.take(found.subtopic, xid, found.message)
-        topic = services.topics.find(found.subtopic, private=found.private)
-        if topic is not None:
-            reached = broadcast_to_others(topic, found.message, spared)
-            services.counts["deliveries"] += reached
-            self._gate.refuses_events(services.clock(), reached)  # only counts: what is committed is delivered
+            spared = self._services.replays.take(found.subtopic, xid, found.message)
+        self.publish(found.message, found.subtopic, private=found.private, spared=spared)
 
     # --- life ------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from tidewire.hub.topics import Member, Topic
+from tidewire.hub.topics import Member
 from tidewire.model.errors import TidewireError
 from tidewire.model.position import Lsn
 from tidewire.model.reasons import REPLAY_FAILED, Reason
@@ -149,18 +149,6 @@ async def read_kept(
         log.warning("replay_failed", code=error.code, reason=error.message, hint=error.hint)
         return REPLAY_FAILED
     return REPLAY_FAILED if collector.is_full else kept
-
-
-def broadcast_to_others(topic: Topic, broadcast: UserBroadcast, spared: Sequence[Member]) -> int:
-    """Send a broadcast to all listeners but some; return how many that are."""
-    listening = [member for member in spared if member in topic.listeners]
-    for member in listening:
-        topic.listeners.discard(member)
-    reached = topic.broadcast(broadcast)
-    for member in listening:
-        topic.listeners.add(member)
-        member.joined_at += 1  # it is counted in the topic, but was not delivered to this one
-    return reached
 
 
 def replayed(subtopic: str, kept: Kept) -> tuple[UserBroadcast, ...]:

@@ -3,7 +3,7 @@
 A topic knows nothing of permissions: whoever joins a channel to it has asked.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from typing import Any
 
 from tidewire.hub.fanout import Crowd, Fanout
@@ -65,15 +65,17 @@ class Topic:
         self.listeners.discard(member)
         self.watchers.discard(member)
 
-    def broadcast(self, message: Message | UserBroadcast, *, sender: Member | None = None) -> int:
-        """Send a message to all listeners but the `sender`; return how many that are."""
+    def broadcast(self, message: Message | UserBroadcast, *, spared: Collection[Member] = ()) -> int:
+        """Send a message to all listeners but those `spared`, such as its sender; return how many that are."""
         self.sent += 1
-        return self._fanout.send(self.listeners, Parcel(message), sender)
+        for member in spared:
+            member.joined_at += 1  # it is counted in the topic, and not delivered to this one
+        return self._fanout.send(self.listeners, Parcel(message), spared)
 
     def announce(self, message: Message) -> int:
         """Send news of presence to all who watch; return how many that are."""
         self.sent += 1
-        return self._fanout.send(self.watchers, Parcel(message), None)
+        return self._fanout.send(self.watchers, Parcel(message))
 
     def take_deliveries(self, member: Member) -> int:
         """Return how many messages went to a member since the last call, row changes included."""
@@ -91,9 +93,6 @@ class Topics:
 
     def __len__(self) -> int:
         return len(self._topics)
-
-    def __iter__(self) -> Iterator[Topic]:
-        return iter(self._topics.values())
 
     def open(self, subtopic: str, *, private: bool) -> Topic:
         """Return the topic, made if nobody is there yet."""
