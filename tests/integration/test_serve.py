@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.integration.test_websocket_protocol import self_signed
+from tests.support.certificate import self_signed
 from tests.support.command import COMMAND, complaint, environment, run
 from tests.support.server import SocketClient, migrate, request, token
 from tests.support.tokens import SECRET

@@ -1,25 +1,20 @@
 """Our WebSocket class under uvicorn, on real sockets: any ASGI application, a take-over, and peers that misbehave."""
 
-import asyncio
 import gc
 import json
 import queue
 import socket
 import ssl
 import struct
-import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from tests.support.certificate import self_signed
 from tests.support.waiting import wait_until
 from tests.support.websocket import (
     BINARY,
@@ -35,8 +30,8 @@ from tests.support.websocket import (
     serving,
     upgrade_request,
 )
+from tests.support.websocket_lab import Lab, Watcher
 from tidewire.server import websocket_connection
-from tidewire.server.websocket import EXTENSION, WebSocketConnection
 from tidewire.server.websocket_asgi import Conversation
 from tidewire.server.websocket_http import HttpProtocol
 from tidewire.wire.websocket import encode_frame
@@ -46,146 +41,6 @@ QUIET_S = 0.5
 SAMPLE = "Grüße 水 🌊".encode()
 BIG = b"0123456789abcdef" * 65_536
 LIMIT_BYTES = 5_000_000
-
-
-class Watcher:
-    """A receiver that echoes, and remembers what it was told for a test in another thread."""
-
-    def __init__(self) -> None:
-        self.told: queue.SimpleQueue[tuple[str, object]] = queue.SimpleQueue()
-        self.connection: WebSocketConnection
-        self.loop = asyncio.get_running_loop()
-
-    def on_text(self, data: bytes) -> None:
-        if data == b"fail":
-            raise LookupError("in a receiver")
-        self.told.put(("text", data))
-        self.connection.write(encode_frame(TEXT, data))
-
-    def on_binary(self, data: bytes) -> None:
-        self.told.put(("binary", data))
-        self.connection.write(encode_frame(BINARY, data))
-
-    def on_closed(self, code: int) -> None:
-        self.told.put(("closed", code))
-
-    def on_pause(self) -> None:
-        self.told.put(("pause", None))
-
-    def on_resume(self) -> None:
-        self.told.put(("resume", None))
-
-    def next(self) -> tuple[str, object]:
-        return self.told.get(timeout=PATIENCE_S)
-
-
-class Lab:
-    """An ASGI application with one behaviour a path; `takers` and `seen` tell the test what happened inside."""
-
-    def __init__(self) -> None:
-        self.takers: queue.SimpleQueue[Watcher] = queue.SimpleQueue()
-        self.seen: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.go_on = threading.Event()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-            await send({"type": "http.response.body", "body": b"ok"})
-            return
-        await getattr(self, scope["path"].strip("/"))(scope, receive, send)
-
-    async def echo(self, _scope: Any, receive: Any, send: Any) -> None:
-        assert (await receive()) == {"type": "websocket.connect"}
-        await send({"type": "websocket.accept"})
-        while (message := await receive())["type"] == "websocket.receive":
-            await send({**message, "type": "websocket.send"})
-        self.seen.put(message)
-
-    async def taken(self, scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        await send({"type": "websocket.accept"})
-        watcher = Watcher()
-        watcher.connection = scope["extensions"][EXTENSION].take_over(watcher)
-        self.takers.put(watcher)
-
-    async def taken_late(self, scope: Any, receive: Any, send: Any) -> None:
-        """Take over when messages have arrived that nobody has read."""
-        await receive()
-        await send({"type": "websocket.accept"})
-        while not self.go_on.is_set():  # noqa: ASYNC110 - the event is set by another thread
-            await asyncio.sleep(0.005)
-        watcher = Watcher()
-        watcher.connection = scope["extensions"][EXTENSION].take_over(watcher)
-        self.takers.put(watcher)
-        try:
-            await receive()
-        except RuntimeError as error:
-            self.seen.put(str(error))
-
-    async def describe(self, scope: Any, _receive: Any, send: Any) -> None:
-        self.seen.put({key: value for key, value in scope.items() if key != "extensions"})
-        await send({"type": "websocket.accept", "subprotocol": "second", "headers": [(b"X-Extra", b"yes")]})
-        await send({"type": "websocket.close", "code": 4001, "reason": "told you"})
-
-    async def forbid(self, _scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "websocket.close"})
-
-    async def deny(self, _scope: Any, receive: Any, send: Any) -> None:
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"999")]
-        await send({"type": "websocket.http.response.start", "status": 429, "headers": headers})
-        await send({"type": "websocket.http.response.body", "body": b'{"error":', "more_body": True})
-        await send({"type": "websocket.http.response.body", "body": b'"slow"}'})
-        await receive()
-        self.seen.put(await receive())
-
-    async def inject(self, _scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "websocket.accept", "headers": [(b"x-name", b"a\r\nset-cookie: b")]})
-
-    async def fail_early(self, _scope: Any, _receive: Any, _send: Any) -> None:
-        raise LookupError("before the handshake")
-
-    async def fail_late(self, _scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "websocket.accept"})
-        raise LookupError("after the handshake")
-
-    async def leave(self, _scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "websocket.accept"})
-
-    async def silent(self, _scope: Any, _receive: Any, _send: Any) -> None:
-        return
-
-    async def flood(self, _scope: Any, _receive: Any, send: Any) -> None:
-        """Send until the peer is gone; `seen` holds the number sent, then the error."""
-        await send({"type": "websocket.accept"})
-        sent = 0
-        try:
-            while True:
-                await send({"type": "websocket.send", "bytes": bytes(65_536)})
-                sent += 1
-                self.seen.put(sent)
-        except OSError:
-            self.seen.put("gone")
-            raise
-
-    async def idle(self, _scope: Any, _receive: Any, send: Any) -> None:
-        """Accept, read nothing until told to, then count."""
-        await send({"type": "websocket.accept"})
-        while not self.go_on.is_set():  # noqa: ASYNC110 - the event is set by another thread
-            await asyncio.sleep(0.005)
-        count = 0
-        while (message := await _receive())["type"] != "websocket.disconnect":
-            count += len(message.get("bytes") or b"")
-            self.seen.put(count)
-
-    async def thinking(self, _scope: Any, receive: Any, send: Any) -> None:
-        """Wait for the end without ever answering the handshake."""
-        await receive()
-        self.seen.put("asked")
-        self.seen.put(await receive())
-        try:
-            await send({"type": "websocket.accept"})
-        except OSError:
-            self.seen.put("gone")
 
 
 @pytest.fixture
@@ -236,31 +91,6 @@ def send_until_stuck(peer: socket.socket, data: memoryview) -> int:
         pass
     peer.settimeout(PATIENCE_S)
     return sent
-
-
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate for localhost and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / "certificate.pem", folder / "key.pem"
-    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return paths
 
 
 def alive(*kinds: type) -> int:

@@ -4,9 +4,7 @@ Everything is real: the database, the sockets, the node. Only its start is short
 """
 
 import json
-import socket
 import struct
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -14,19 +12,17 @@ from typing import Any, Final, Self
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 
-import uvicorn
 from msgspec import Struct
 
 from tests.support.tokens import SECRET, sign
 from tests.support.waiting import wait_until
-from tests.support.websocket import BINARY, CLOSE, LIMIT_S, TEXT, RawClient, frame
+from tests.support.websocket import BINARY, CLOSE, LIMIT_S, TEXT, RawClient, RunningServer, frame, serving_as
 from tidewire import assemble
 from tidewire.postgres.connection import connect
 from tidewire.postgres.migrate import apply, find_pending
 from tidewire.postgres.migration_files import read_migrations
 from tidewire.server.lazy_app import LazyApp
 from tidewire.server.websocket import Protocol
-from tidewire.server.websocket_http import HttpProtocol
 from tidewire.settings import Settings
 
 WEBSOCKET_CLASSES: Final[Mapping[str, Any]] = {"direct": Protocol, "asgi": "websockets-sansio"}
@@ -60,10 +56,9 @@ class Answer(Struct, frozen=True):
         return json.loads(self.body)
 
 
-class RealtimeServer(uvicorn.Server):
-    """A server on a loopback port."""
+class RealtimeServer(RunningServer):
+    """A server that is asked over HTTP and WebSocket."""
 
-    port: int
     prefix: str = ""
 
     @property
@@ -194,24 +189,5 @@ def realtime(dsn: str, *, path: str = "direct", ready: bool = True, **changed: A
 @contextmanager
 def serving_app(app: Callable[..., Any], *, path: str = "direct", **options: Any) -> Iterator[RealtimeServer]:
     """Run an application with its lifespan; at the end every thread and socket is gone."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(
-            app,
-            ws=WEBSOCKET_CLASSES[path],
-            http=HttpProtocol,
-            loop="uvloop",
-            log_config=None,
-            timeout_graceful_shutdown=5,
-            **{"lifespan": "on", **options},
-        )
-        server = RealtimeServer(config)
-        server.port = listener.getsockname()[1]
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="uvicorn")
-        thread.start()
-        try:
-            wait_until(lambda: server.started or not thread.is_alive())
-            yield server
-        finally:
-            server.should_exit = True
-            thread.join(LIMIT_S)
-        assert not thread.is_alive(), "the server did not stop"
+    with serving_as(RealtimeServer, app, ws=WEBSOCKET_CLASSES[path], **{"lifespan": "on", **options}) as server:
+        yield server

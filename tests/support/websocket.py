@@ -6,7 +6,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import uvicorn
 from websockets.utils import apply_mask
@@ -154,23 +154,23 @@ class RunningServer(uvicorn.Server):
         return len(self.server_state.tasks)
 
 
+Server = TypeVar("Server", bound=RunningServer)
+
+
 @contextmanager
-def serving(
-    app: Callable[..., Any], *, http: type[HttpProtocol] = HttpProtocol, loop: str = "uvloop", **options: Any
-) -> Iterator[RunningServer]:
-    """Serve an ASGI application with our classes until the block ends; then every thread and socket is gone."""
+def serving(app: Callable[..., Any], **options: Any) -> Iterator[RunningServer]:
+    """Serve an ASGI application with our classes, or others, until the block ends."""
+    with serving_as(RunningServer, app, **options) as server:
+        yield server
+
+
+@contextmanager
+def serving_as(kind: type[Server], app: Callable[..., Any], **options: Any) -> Iterator[Server]:
+    """Do the same with a server of your own kind. At the end every thread and socket is gone."""
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
-        config = uvicorn.Config(
-            app,
-            ws=Protocol,
-            http=http,
-            loop=loop,
-            lifespan="off",
-            log_config=None,
-            timeout_graceful_shutdown=5,
-            **options,
-        )
-        server = RunningServer(config)
+        usual = {"ws": Protocol, "http": HttpProtocol, "loop": "uvloop", "lifespan": "off"}
+        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5, **{**usual, **options})
+        server = kind(config)
         server.port = listener.getsockname()[1]
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="uvicorn")
         thread.start()
