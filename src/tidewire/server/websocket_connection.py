@@ -35,8 +35,6 @@ CLOSE_LIMIT_S = 5.0
 COLLECTED_LIMIT_BYTES = 64 * 1024
 """What is collected in one turn before it goes out early: a writer that never lets the loop turn is bounded, too."""
 
-_write = os.write
-
 _HANDSHAKE, _OPEN, _CLOSING, _CLOSED = range(4)
 _FAILED = 1011
 
@@ -92,16 +90,7 @@ class WebSocketConnection(asyncio.Protocol):
                 self._wrote_at = coalescer.turn
                 if not coalescer.due:
                     coalescer.wake()
-                # As in `_send`; written out because a message to ten thousand comes through here as often.
-                if self._direct:
-                    try:
-                        sent = _write(self._fileno, frame)
-                    except OSError:
-                        sent = 0
-                    if sent != len(frame):
-                        self._pass_on(frame[sent:])
-                else:
-                    self._send(frame)
+                self._send(frame)
                 return
             self._collected = []
             coalescer.visit(self)
@@ -230,16 +219,12 @@ class WebSocketConnection(asyncio.Protocol):
             return
         self._direct = True
         try:
-            sent = _write(self._fileno, data)
+            sent = os.write(self._fileno, data)
         except OSError:  # full, or broken: the transport finds out
             sent = 0
         if sent != len(data):
-            self._pass_on(data[sent:])
-
-    def _pass_on(self, rest: bytes) -> None:
-        """Let the transport wait for a socket that takes no more."""
-        self._direct = False
-        self._transport.write(rest)
+            self._direct = False
+            self._transport.write(data[sent:])
 
     def _send_collected(self) -> None:
         if frames := self._collected:
