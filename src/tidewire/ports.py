@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from tidewire.filters.grammar import Condition
 from tidewire.match.candidates import Ask
+from tidewire.match.rule import Rule, TableAccess
 from tidewire.model.change import Transaction
 from tidewire.model.claims import Claims
 from tidewire.model.position import Lsn
@@ -97,18 +98,6 @@ class Subscription(Protocol):
         ...
 
 
-class TableAccess(Struct, frozen=True):
-    """What a role may see of a table.
-
-    `unrestricted` means that no policy stands in its way: row-level security is off, or not for this role.
-    """
-
-    columns: frozenset[str]
-    has_key: bool
-    sees_key: bool
-    unrestricted: bool
-
-
 class Tables(Protocol):
     """What the database says of its tables and roles. Answers may be a few seconds old. Raises our errors only."""
 
@@ -139,6 +128,17 @@ class Tables(Protocol):
         """Have Postgres read a filter's constants as this role, which must exist.
 
         Returns its complaint in the form `ERROR code (name) text`, or None.
+        """
+        ...
+
+
+class Rules(Protocol):
+    """Who may see what of a table by its privileges and policies. Raises our errors when Postgres cannot be asked."""
+
+    async def read(self, role: str, relation: Relation, *, after_xid: int | None = None) -> Rule | None:
+        """Return how things stand now, with what transaction `after_xid` has changed; None when role or table is gone.
+
+        Nothing is kept: ask again after every transaction that may have changed rules.
         """
         ...
 

@@ -13,11 +13,12 @@ from tidewire.filters.checks import check_conditions
 from tidewire.filters.grammar import Condition, parse_filter
 from tidewire.hub.wish_texts import shortened, show_params, show_wish
 from tidewire.match.row_filter import row_filter
+from tidewire.match.rule import TableAccess
 from tidewire.match.subscription import ANY, Compile, Select
 from tidewire.model import reasons
 from tidewire.model.errors import ConfigurationError
 from tidewire.model.relation import PgType, Relation
-from tidewire.ports import TableAccess, Tables
+from tidewire.ports import Tables
 from tidewire.wire.binding import Binding, EventName
 
 MAX_CONDITIONS: Final = 100

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from tidewire.filters.collation import NONDETERMINISTIC, UNKNOWN, orders_by_code_point
 from tidewire.filters.grammar import Condition
+from tidewire.match.rule import TableAccess
 from tidewire.model.position import Lsn, parse_lsn
 from tidewire.model.relation import Relation, ReplicaIdentity
-from tidewire.ports import TableAccess
 from tidewire.postgres import queries
 from tidewire.postgres.answers import Answers
 from tidewire.postgres.catalog import Catalog

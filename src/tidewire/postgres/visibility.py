@@ -12,10 +12,11 @@ import structlog
 from msgspec import Struct
 
 from tidewire.match.candidates import Ask
+from tidewire.match.rule import TableAccess
 from tidewire.model.change import ABSENT, Change, Row, Value
 from tidewire.model.errors import DatabaseUnreachable, TidewireError
 from tidewire.model.relation import Relation
-from tidewire.ports import Sight, TableAccess
+from tidewire.ports import Sight
 from tidewire.postgres.filter_answers import FilterAnswers, Question
 from tidewire.postgres.tables import PostgresTables
 from tidewire.wal.backoff import backoff_s

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from tidewire.filters.grammar import Condition
 from tidewire.match.candidates import Ask
+from tidewire.match.rule import TableAccess
 from tidewire.model.position import Lsn
 from tidewire.model.relation import Relation
-from tidewire.ports import Sight, TableAccess
+from tidewire.ports import Sight
 
 
 class ScriptedTables:
