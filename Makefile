@@ -39,7 +39,7 @@ clean:  ## Remove everything that is not in the repository
 	rm -rf .venv .tidewire dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 # The lock decides the versions; without network a second run finds everything in place and installs nothing.
-$(READY): pyproject.toml uv.lock
+$(READY): pyproject.toml uv.lock hatch_build.py src/_tidewire_send.c
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "tidewire needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv

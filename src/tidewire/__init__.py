@@ -5,11 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tidewire.assemble import Tidewire as Tidewire
+    from tidewire.postgres.app_broadcast import publish as publish
     from tidewire.settings import Settings as Settings
 
 __version__ = version("tidewire")
 
-_HOMES = {"Settings": "tidewire.settings", "Tidewire": "tidewire.assemble"}
+_HOMES = {
+    "Settings": "tidewire.settings",
+    "Tidewire": "tidewire.assemble",
+    "publish": "tidewire.postgres.app_broadcast",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from tidewire.hub import pump
 from tidewire.hub.authorize import Authorizer
 from tidewire.hub.claim_checks import ClaimChecks
 from tidewire.hub.gate import NodeLimits
+from tidewire.hub.guards import Guards
 from tidewire.hub.node import Node
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.relay import relay
@@ -29,7 +30,9 @@ from tidewire.postgres.filter_answers import FilterAnswers
 from tidewire.postgres.kept_broadcasts import PostgresKeptBroadcasts
 from tidewire.postgres.migrate import apply, find_pending, keep_up
 from tidewire.postgres.migration_files import read_migrations
+from tidewire.postgres.policy_answers import PolicyAnswers
 from tidewire.postgres.pool import Pool
+from tidewire.postgres.rules import PostgresRules
 from tidewire.postgres.slot import DurableSlot, TemporarySlot
 from tidewire.postgres.source import PostgresSource
 from tidewire.postgres.tables import PostgresTables
@@ -49,6 +52,7 @@ PATIENCE_S: Final = 60.0
 """How long the log may wait for our own dispatcher. Waiting loses nothing: the slot keeps the rest."""
 STATUS_POLL_S: Final = 0.05
 """How long after the stream has begun a waiting join may notice it."""
+ROLES_POLL_S: Final = 1.0
 UPKEEP_S: Final = 3 * 3600.0
 """Partitions are made days ahead, so a node may be away for long."""
 UPKEEP_RETRY_S: Final = 300.0
@@ -192,7 +196,9 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
         stack.push_async_callback(pool.close)
         parts = await stack.enter_async_context(Tasks(report=_stay_silent))
         answers = await stack.enter_async_context(Tasks(fail_together=False))
-        node = _make_node(chosen, pool, answers)
+        rules = PostgresRules(pool)
+        guards = Guards(rules, hides_deletions=chosen.delete_visibility == "strict")
+        node = _make_node(chosen, pool, guards, answers)
         stack.callback(node.close)
         kept_up = asyncio.Event()
         for name, work in {
@@ -200,6 +206,7 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
             "relay": relay(source, bus),
             "tick": node.tick(),
             "keep up": _keep_up(dsn, kept_up),
+            "watch roles": _watch_roles(rules, guards),
         }.items():
             parts.start(work, name=name)
         # A failure of the relay ends this block, and with it the wait.
@@ -210,12 +217,13 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
         yield NodeApp(node, lambda: source.status, app_options(chosen))
 
 
-def _make_node(chosen: Settings, pool: Pool, answers: Tasks) -> Node:
+def _make_node(chosen: Settings, pool: Pool, guards: Guards, answers: Tasks) -> Node:
     tables = PostgresTables(pool, chosen.publications)
     return Node(
         permissions=Permissions(authorizer(chosen), tables, PostgresChannelPolicies(pool)),
         tables=tables,
-        visibility=PostgresVisibility(tables, FilterAnswers(pool)),
+        guards=guards,
+        visibility=PostgresVisibility(FilterAnswers(pool), PolicyAnswers(pool)),
         kept=PostgresKeptBroadcasts(pool, most_each_bytes=chosen.payload_bytes),
         tasks=answers,
         clock=time.time,
@@ -279,6 +287,20 @@ async def _follow_status(node: Node, source: PostgresSource) -> None:
         if source.status != "reconnecting":
             node.is_live = source.status == "streaming"
         await asyncio.sleep(STATUS_POLL_S)
+
+
+async def _watch_roles(rules: PostgresRules, guards: Guards) -> None:
+    """Have rules read anew when roles or their memberships change, which the log does not tell; never returns."""
+    known = ""
+    while True:
+        try:
+            found = await rules.roles_fingerprint()
+        except TidewireError:  # the database is away, and so is the log
+            found = known
+        if found != known:
+            known = found
+            guards.forget_all()
+        await asyncio.sleep(ROLES_POLL_S)
 
 
 async def _keep_up(dsn: str, done: asyncio.Event) -> None:

@@ -8,7 +8,9 @@ from msgspec import Struct
 from tidewire.filters.grammar import Condition
 from tidewire.match.candidates import Ask
 from tidewire.match.rule import Rule, TableAccess
-from tidewire.model.change import Transaction
+from tidewire.match.sight import Sight
+from tidewire.match.subscription import Audience
+from tidewire.model.change import Row, Transaction
 from tidewire.model.claims import Claims
 from tidewire.model.position import Lsn
 from tidewire.model.reasons import Reason, WriteRefusal
@@ -143,23 +145,22 @@ class Rules(Protocol):
         ...
 
 
-class Sight(Struct, frozen=True):
-    """What of a change may be seen: some `columns`, or all with None. With `errors` nothing but those is shown."""
-
-    columns: tuple[str, ...] | None = None
-    errors: tuple[str, ...] = ()
-
-
 class Visibility(Protocol):
-    """Row-level security, privileges, and the filters that only Postgres can decide."""
+    """What only Postgres can tell: filters and policies that nobody else can judge."""
 
     async def visible(self, asks: Sequence[Ask]) -> Sequence[Sight | None]:
-        """Answer each question; None hides the change. What cannot be decided is hidden and reported."""
+        """Answer each question as `see` does; None hides the change. What cannot be decided is hidden and reported."""
+        ...
+
+    async def seers(
+        self, rule: Rule, relation: Relation, rows: Sequence[Row], audiences: Sequence[Audience]
+    ) -> list[list[int]]:
+        """Return for each row the places of the audiences that see it under a rule that only Postgres can judge by."""
         ...
 
 
-Extension = Literal["broadcast", "presence"]
-"""The two ways to use a private channel, each with policies of its own."""
+Extension = Literal["broadcast", "presence", "persistence"]
+"""The ways to use a private channel, each with policies of its own; the last is to have broadcasts kept."""
 
 
 class ChannelReads(Struct, frozen=True):
@@ -204,11 +205,23 @@ class Kept(Struct, frozen=True):
     lsn: Lsn
 
 
+class Keeping(Struct, frozen=True):
+    """A broadcast to be kept under a private topic: for `ttl_s` seconds, or for as long as any is."""
+
+    topic: str
+    broadcast: KeptBroadcast
+    ttl_s: int | None
+
+
 class KeptBroadcasts(Protocol):
     """Private broadcasts of the last days. Raises our errors only."""
 
     async def read(self, topic: str, *, since_ms: int, limit: int, most_bytes: int) -> Kept:
         """Return the newest since then: at most `limit`, and no more than fit, but the newest in any case."""
+        ...
+
+    async def keep(self, broadcasts: Sequence[Keeping]) -> int:
+        """Store all or none, in their order, as ones that were sent already; return the number of the transaction."""
         ...
 
 

@@ -123,6 +123,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The largest broadcast and the largest tracked object."""
     change_bytes: Bytes = 1024 * 1024
     """The largest row change; of a larger one only the small values are sent, with an error that says so."""
+    delete_visibility: Literal["strict", "upstream"] = "strict"
+    """Who hears of deletions under row-level security: those who could see the row, or everybody who follows."""
     message_limit_bytes: Bytes = 5_000_000
     """The largest message of a client, and the largest body of a request; a connection that sends more is closed."""
     topic_bytes: Annotated[int, Meta(ge=16, le=255)] = 255

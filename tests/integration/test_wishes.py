@@ -1,5 +1,6 @@
 """Every wish that clients can utter is granted or refused as a real Postgres has it, in the words that clients know."""
 
+import math
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,7 @@ from tidewire.filters.answer import UNDECIDED
 from tidewire.hub.wishes import MAX_CONDITIONS, MAX_FILTER_CHARS, Wish, judge
 from tidewire.match.subscription import CompiledFilter
 from tidewire.model.change import Row
+from tidewire.model.claims import Claims
 from tidewire.model.errors import DatabaseUnreachable
 from tidewire.model.reasons import SELECT_NOT_A_LIST, SELECT_WITH_WILDCARD
 from tidewire.postgres.tables import PostgresTables
@@ -46,8 +48,12 @@ async def tables(any_database: str) -> AsyncIterator[PostgresTables]:
         yield tables
 
 
+def bearer(role: str, **values: object) -> Claims:
+    return Claims(role, None, math.inf, {"role": role, **values})
+
+
 async def granted(wish: Binding, role: str, tables: PostgresTables) -> Wish:
-    answer = await judge(wish, role, tables)
+    answer = await judge(wish, bearer(role), tables)
     assert isinstance(answer, Wish), answer
     return answer
 
@@ -102,7 +108,7 @@ MALFORMED: list[tuple[dict[str, object], str]] = [
 
 async def test_malformed_wishes(tables: PostgresTables, role: str) -> None:
     for params, text in MALFORMED:
-        assert await judge(binding(**params), role, tables) == text
+        assert await judge(binding(**params), bearer(role), tables) == text
 
 
 async def test_what_is_not_published_is_refused(tables: PostgresTables, role: str) -> None:
@@ -123,7 +129,7 @@ async def test_what_is_not_published_is_refused(tables: PostgresTables, role: st
             ),
         ),
     ):
-        assert await judge(binding(**params), role, tables) == start + shown
+        assert await judge(binding(**params), bearer(role), tables) == start + shown
 
 
 # --- the filter --------------------------------------------------------------------------------------------
@@ -207,7 +213,7 @@ REFUSED = [
 
 async def test_filters_that_are_refused(tables: PostgresTables, role: str) -> None:
     for text, shown, exception in REFUSED:
-        answer = await judge(binding(schema="public", table="todos", filter=text), role, tables)
+        answer = await judge(binding(schema="public", table="todos", filter=text), bearer(role), tables)
         shown = f"[event: *, schema: public, table: todos, filters: [{shown}], select: nil]"  # noqa: PLW2901 - around it
         assert answer == refused(shown, exception)
 
@@ -215,14 +221,14 @@ async def test_filters_that_are_refused(tables: PostgresTables, role: str) -> No
 async def test_lists_and_filters_are_bounded(tables: PostgresTables, role: str) -> None:
     fits = ",".join(map(str, range(100)))
     await granted(binding(table="todos", filter=f"id=in.({fits})"), role, tables)
-    answer = await judge(binding(table="todos", filter=f"id=in.({fits},100)"), role, tables)
+    answer = await judge(binding(table="todos", filter=f"id=in.({fits},100)"), bearer(role), tables)
     assert isinstance(answer, str)
     assert answer.endswith("Exception: ERROR P0001 (raise_exception) too many values for `in` filter. Maximum 100")
     several = ",".join(["id=gt.0", "title=match.a"] * (MAX_CONDITIONS // 2))
     await granted(binding(table="todos", filter=several), role, tables)
-    answer = await judge(binding(table="todos", filter=several + ",id=lt.9"), role, tables)
+    answer = await judge(binding(table="todos", filter=several + ",id=lt.9"), bearer(role), tables)
     assert answer == "Error parsing `filter` params: too many conditions. Maximum 100"
-    answer = await judge(binding(table="todos", filter="title=eq." + "x" * MAX_FILTER_CHARS), role, tables)
+    answer = await judge(binding(table="todos", filter="title=eq." + "x" * MAX_FILTER_CHARS), bearer(role), tables)
     assert answer == "Error parsing `filter` params: filter is too long. Maximum 65536 characters"
 
 
@@ -236,7 +242,7 @@ async def test_refusals_are_bounded(tables: PostgresTables, role: str) -> None:
         {"table": "todos", "select": [long]},
         {"event": "*", "junk": long},
     ):
-        answer = await judge(binding(**params), role, tables)
+        answer = await judge(binding(**params), bearer(role), tables)
         assert isinstance(answer, str)
         assert len(answer) <= 4000, params.keys()
 
@@ -287,7 +293,7 @@ async def test_equality_under_a_nondeterministic_collation_is_left_open(make_ser
         assert compiled.equality is None
         assert compiled.residual is not None
         assert compiled.residual(("1", "X")) is UNDECIDED
-        answer = await judge(binding(table="t", filter="a=like.x"), "postgres", tables)
+        answer = await judge(binding(table="t", filter="a=like.x"), bearer("postgres"), tables)
         assert isinstance(answer, str)
         assert "0A000 (feature_not_supported) nondeterministic collations are not supported for LIKE" in answer
 
@@ -307,7 +313,7 @@ async def test_selected_columns_come_in_the_order_of_the_table_with_the_key(tabl
 
 async def test_columns_that_cannot_be_selected(tables: PostgresTables, role: str) -> None:
     for column in ("nope", "secret", "", "ID", "a\0", '"id"', "id; drop table todos", "*", "xmin"):
-        answer = await judge(binding(schema="public", table="todos", select=["id", column]), role, tables)
+        answer = await judge(binding(schema="public", table="todos", select=["id", column]), bearer(role), tables)
         assert isinstance(answer, str)
         assert answer.endswith(f"Exception: ERROR P0001 (raise_exception) invalid column for select {column}")
 
@@ -317,27 +323,38 @@ async def test_columns_that_cannot_be_selected(tables: PostgresTables, role: str
 
 async def test_a_role_that_is_not_there(tables: PostgresTables, role: str) -> None:
     for unknown in (f"{role}x", "none", "public", 'x"; drop table todos; --', "a\0", "\ud800", "r" * 200):
-        answer = await judge(binding(table="todos", filter="id=eq.1"), unknown, tables)
+        answer = await judge(binding(table="todos", filter="id=eq.1"), bearer(unknown), tables)
         assert answer == refused(
             '[event: *, schema: public, table: todos, filters: [{"id", "eq", "1", false}], select: nil]',
             f'42704 (undefined_object) role "{unknown}" does not exist',
         )
 
 
-async def test_a_table_with_policies_is_refused_to_whom_they_concern(
-    any_database: str, tables: PostgresTables, role: str, make_login: MakeLogin
+async def test_policies_refuse_nobody_but_those_whose_claims_no_policy_could_read(
+    tables: PostgresTables, role: str
 ) -> None:
-    answer = await judge(binding(table="policed"), role, tables)
-    assert answer == refused(
-        "[event: *, schema: public, table: policed, filters: [], select: nil]",
-        f'42501 (insufficient_privilege) row-level security is enabled for table public.policed and role "{role}" does'
-        " not bypass it: changes of such a table go to roles with BYPASSRLS only",
-    )
-    service = role_of(make_login(any_database, "bypassrls"))
-    assert (await granted(binding(table="policed"), service, tables)).targets == (("public", "policed"),)
+    assert (await granted(binding(table="policed"), role, tables)).targets == (("public", "policed"),)
+    for claims in ({"sub": "a\0"}, {"n": 1e400}, {"deep": _nested(40)}):
+        answer = await judge(binding(table="policed"), bearer(role, **claims), tables)
+        assert isinstance(answer, str)
+        assert "Exception: ERROR P0001 (raise_exception) reading claims: expected" in answer
+        await granted(binding(table="todos", event="INSERT"), role, tables)
 
 
-async def test_wildcards(any_database: str, tables: PostgresTables, role: str) -> None:
+def _nested(depth: int) -> object:
+    return [_nested(depth - 1)] if depth else 0
+
+
+async def test_moves_need_the_old_rows_in_the_log(any_database: str, tables: PostgresTables, role: str) -> None:
+    answer = await judge(binding(table="todos", moves=True), bearer(role), tables)
+    assert isinstance(answer, str)
+    assert answer.endswith("run ALTER TABLE public.todos REPLICA IDENTITY FULL")
+    execute(any_database, "alter table todos replica identity full")
+    tables.forget()
+    assert (await granted(binding(table="todos", moves=True, filter="id=eq.1"), role, tables)).moves
+
+
+async def test_wildcards(tables: PostgresTables, role: str) -> None:
     for params, target in (
         ({"schema": "public"}, ("public", "*")),
         ({"schema": "*"}, ("*", "*")),
@@ -346,18 +363,12 @@ async def test_wildcards(any_database: str, tables: PostgresTables, role: str) -
     ):
         wish = await granted(binding(**params, event="DELETE", truncate=True), role, tables)
         assert (wish.targets, wish.event, wish.truncate) == ((target,), "DELETE", True)
-    for params in ({"schema": "*", "table": "policed"}, {"schema": "public", "table": "*"}):
-        execute(any_database, "alter table todos enable row level security")
-        tables.forget()
-        answer = await judge(binding(**params), role, tables)
-        assert isinstance(answer, str)
-        assert "row-level security is enabled for table public.policed" in answer
 
 
 async def test_a_filter_of_a_wildcard_must_fit_every_table(tables: PostgresTables, role: str) -> None:
     wish = await granted(binding(schema="*", table="todos", filter="title=eq.a"), role, tables)
     assert wish.targets == (("*", "todos"),)
-    answer = await judge(binding(schema="*", table="todos", filter="done=is.true"), role, tables)
+    answer = await judge(binding(schema="*", table="todos", filter="done=is.true"), bearer(role), tables)
     assert answer == refused(
         '[event: *, schema: *, table: todos, filters: [{"done", "is", "true", false}], select: nil]',
         "P0001 (raise_exception) invalid column for filter done",
@@ -380,7 +391,7 @@ async def test_the_parent_of_partitions_stands_for_them(any_database: str, make_
         wish = await granted(wanted, role, tables)
         assert wish.targets == (("public", "p1"), ("public", "p2"))
         assert wish.select == ("id", "at")
-        assert isinstance(await judge(binding(table="p", select=["secret"]), role, tables), str)
+        assert isinstance(await judge(binding(table="p", select=["secret"]), bearer(role), tables), str)
     execute(any_database, f"alter publication {PUBLICATION} set (publish_via_partition_root = true)")
     async with open_tables(any_database) as tables:
         wish = await granted(wanted, role, tables)
@@ -400,7 +411,7 @@ async def test_a_partition_in_a_schema_that_the_role_may_not_use(any_database: s
     )
     async with open_tables(any_database) as tables:
         assert (await granted(binding(table="p"), role, tables)).targets == (("parts", "p1"),)
-        answer = await judge(binding(table="p", filter="id=eq.1"), role, tables)
+        answer = await judge(binding(table="p", filter="id=eq.1"), bearer(role), tables)
         assert isinstance(answer, str)
         assert answer.endswith("ERROR 42501 (insufficient_privilege) permission denied for schema parts")
 
@@ -436,9 +447,9 @@ HOSTILE = [
 async def test_hostile_texts_do_nothing(tables: PostgresTables, role: str) -> None:
     for text in HOSTILE:
         for params in hostile_wishes(text):
-            assert isinstance(await judge(binding(**params), role, tables), str), params
+            assert isinstance(await judge(binding(**params), bearer(role), tables), str), params
         for operator in ("eq", "neq", "gt", "isdistinct", "ilike", "match"):
-            answer = await judge(binding(table="todos", filter=f'title={operator}."{text}"'), role, tables)
+            answer = await judge(binding(table="todos", filter=f'title={operator}."{text}"'), bearer(role), tables)
             assert isinstance(answer, Wish | str)
     tables.forget()
     await granted(binding(table="todos"), role, tables)
@@ -464,7 +475,7 @@ async def test_odd_columns_can_be_filtered(tables: PostgresTables, role: str) ->
 
 
 async def test_params_that_cannot_be_held_are_still_refused(tables: PostgresTables, role: str) -> None:
-    answer = await judge(parse_binding(b'{"x": 1e999, "y": ' + b"[" * 300 + b"]" * 300 + b"}"), role, tables)
+    answer = await judge(parse_binding(b'{"x": 1e999, "y": ' + b"[" * 300 + b"]" * 300 + b"}"), bearer(role), tables)
     assert isinstance(answer, str)
     assert answer.startswith("No subscription params provided.")
 
@@ -472,7 +483,7 @@ async def test_params_that_cannot_be_held_are_still_refused(tables: PostgresTabl
 async def test_a_database_that_is_away_is_no_refusal(any_database: str) -> None:
     async with open_pool(f"{any_database} dbname=not_there") as pool:
         with pytest.raises(DatabaseUnreachable):
-            await judge(binding(table="todos"), "anon", PostgresTables(pool, (PUBLICATION,)))
+            await judge(binding(table="todos"), bearer("anon"), PostgresTables(pool, (PUBLICATION,)))
 
 
 async def compiled_for(table: str, wish: Wish, tables: PostgresTables) -> CompiledFilter:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from tidewire.filters.answer import UNDECIDED, Answer, Predicate
 from tidewire.match.candidates import Ask, Candidates
 from tidewire.match.matcher import Matcher
-from tidewire.match.plan import Broken
+from tidewire.match.finding import Broken
 from tidewire.match.subscription import Audience, Compile, CompiledFilter, Subscription
 from tidewire.model.change import ABSENT, Change, Operation, Row, Value
 from tidewire.model.errors import ConfigurationError
@@ -217,12 +217,12 @@ class MatcherMachine(RuleBasedStateMachine):
 
     def check_deliveries(self, candidates: Candidates, changes: Sequence[Change], then: Live, reply: Reply) -> None:
         """Only those count who were there at the match and still are, be it by another binding that is the same."""
-        staying = {msgspec.structs.replace(wish, id=0) for wish, _ in self.live.values()}
+        staying = {_likeness(wish) for wish, _ in self.live.values()}
         expected: dict[Frame, set[int]] = {}
         for change in changes:
             for wish, tests in then.values():
                 answer = reply[wish.audience]
-                stays = msgspec.structs.replace(wish, id=0) in staying
+                stays = _likeness(wish) in staying
                 if stays and answer is not None and self.wished(change, wish, tests):
                     frame = (change.index, wish.select, answer, wish.topic, wish.connection)
                     expected.setdefault(frame, set()).add(wish.wire_id)
@@ -270,6 +270,11 @@ class MatcherMachine(RuleBasedStateMachine):
             assert wish.id in self.reported, "a filter that does not fit was not reported"
             return False
         return matches(tests, columns, change.old if change.operation == "DELETE" else change.new)
+
+
+def _likeness(wish: Subscription) -> str:
+    """Return what equal wishes have in common."""
+    return repr(msgspec.structs.replace(wish, id=0))
 
 
 def _change(number: int, drawn: Drawn) -> Change:

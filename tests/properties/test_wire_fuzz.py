@@ -15,7 +15,7 @@ from tidewire.wire.join import parse_join
 from tidewire.wire.message import Codec, Frame, Inbound, Message, UserBroadcast
 from tidewire.wire.phoenix_v1 import V1
 from tidewire.wire.phoenix_v2 import V2
-from tidewire.wire.requests import read_access_token, read_broadcast_event, read_presence
+from tidewire.wire.requests import read_access_token, read_broadcast_event, read_persist, read_presence
 
 V1_CODEC, V2_CODEC = V1(), V2()
 CODECS: list[Codec] = [V1_CODEC, V2_CODEC]
@@ -141,10 +141,11 @@ readers: list[Callable[[bytes], object]] = [
     read_presence,
     read_access_token,
     read_broadcast_event,
+    read_persist,
 ]
 
 
-@pytest.mark.parametrize("read", readers, ids=["join", "presence", "token", "broadcast"])
+@pytest.mark.parametrize("read", readers, ids=["join", "presence", "token", "broadcast", "metadata"])
 @given(payload=st.binary(max_size=60) | json_values.map(written))
 @example(payload=b'{"config":{"postgres_changes":' + b"[" * 400 + b"]" * 400 + b"}}")
 @example(payload=b'{"event":' + b"[" * 950 + b"]" * 950 + b"}")

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from tests.support.messages import user_broadcast
 from tests.support.tokens import sign
 from tidewire.hub.forms import Form
 from tidewire.hub.node import Node
@@ -41,6 +42,13 @@ class Client:
         else:
             frame = {"topic": topic, "event": event, "payload": payload, "ref": ref, "join_ref": join_ref}
         self.connection.on_text(json.dumps(frame).encode())
+        return ref
+
+    def broadcast(self, topic: str, event: str, body: bytes, *, binary: bool = False, meta: bytes = b"") -> str:
+        """Send a broadcast in a binary frame, as version 2 does; returns its ref."""
+        self._refs += 1
+        ref = str(self._refs)
+        self.connection.on_binary(user_broadcast(topic, event, body, binary=binary, meta=meta, ref=ref))
         return ref
 
     def join(self, topic: str = "realtime:room", **config: Any) -> str:

@@ -1,4 +1,4 @@
-"""The table of messages as the log describes it, for tests that make up its rows."""
+"""The table of messages as the log describes it, and the frame of a client's broadcast, for tests that make them up."""
 
 from tidewire.model.relation import Column, PgType, Relation
 
@@ -21,3 +21,11 @@ def table(name: str = "messages", schema: str = "realtime", columns: tuple[Colum
 
 
 MESSAGES = table()
+
+
+def user_broadcast(
+    topic: str, event: str, body: bytes, *, binary: bool = False, meta: bytes = b"", ref: str = "", join_ref: str = "1"
+) -> bytes:
+    """Write a binary frame of kind 3, as clients of version 2 do."""
+    strings = [join_ref.encode(), ref.encode(), topic.encode(), event.encode(), meta]
+    return bytes((3, *map(len, strings), 0 if binary else 1)) + b"".join(strings) + body

@@ -40,8 +40,10 @@ def emitted(prefix: str, content: bytes, *, transactional: bool = True) -> bytes
     return head + prefix.encode() + b"\0" + struct.pack(">I", len(content)) + content
 
 
-def relation_message(name: str, columns: list[tuple[str, int, bool]], *, identity: bytes = b"d") -> bytes:
-    head = b"R" + struct.pack(">I", TABLE_OID) + b"public\0" + name.encode() + b"\0" + identity
+def relation_message(
+    name: str, columns: list[tuple[str, int, bool]], *, identity: bytes = b"d", oid: int = TABLE_OID
+) -> bytes:
+    head = b"R" + struct.pack(">I", oid) + b"public\0" + name.encode() + b"\0" + identity
     body = b"".join(
         bytes([key]) + column.encode() + b"\0" + struct.pack(">Ii", oid, -1) for column, oid, key in columns
     )

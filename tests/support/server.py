@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from msgspec import Struct
 
+from tests.support.messages import user_broadcast
 from tests.support.tokens import SECRET, sign
 from tests.support.waiting import wait_until
 from tests.support.websocket import BINARY, CLOSE, LIMIT_S, TEXT, RawClient, RunningServer, frame, serving_as
@@ -121,11 +122,12 @@ class SocketClient:
             self.send(TEXT, json.dumps([join_ref, ref, topic, event, payload]).encode())
         return ref
 
-    def broadcast(self, topic: str, event: str, body: bytes, *, binary: bool) -> None:
-        """Send a broadcast as version 2 does, in a binary frame."""
-        name, kind = topic.encode(), event.encode()
-        head = bytes((3, 1, 0, len(name), len(kind), 0, 0 if binary else 1))
-        self.send(BINARY, head + b"1" + name + kind + body)
+    def broadcast(self, topic: str, event: str, body: bytes, *, binary: bool, meta: bytes = b"") -> str:
+        """Send a broadcast as version 2 does, in a binary frame, and return its ref."""
+        self.refs += 1
+        ref = str(self.refs)
+        self.send(BINARY, user_broadcast(topic, event, body, binary=binary, meta=meta, ref=ref))
+        return ref
 
     def join(self, topic: str, **config: Any) -> dict[str, Any]:
         """Join, and return the response, which must be positive."""

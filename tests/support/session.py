@@ -82,9 +82,10 @@ def tell(effect: Effect) -> str:  # noqa: PLR0911 - one line for each kind of ef
             return f"Authorize {channel.number} {token}"
         case JoinTopic(channel=channel, broadcasts=broadcasts, presence=presence):
             return f"JoinTopic {channel.number}" + " broadcasts" * broadcasts + " presence" * presence
-        case Publish(channel=channel, message=sent, to_self=to_self, ack=ack):
+        case Publish(channel=channel, message=sent, to_self=to_self, ack=ack, persist=persist):
             assert (sent.ref, sent.join_ref) == (None, None)
-            return f"Publish {channel.number} {sent.event} {sent.payload.decode()}" + " self" * to_self + " ack" * ack
+            wishes = " self" * to_self + " ack" * ack + (f" keep {persist.ttl_s or ''}".rstrip() if persist else "")
+            return f"Publish {channel.number} {sent.event} {sent.payload.decode()}{wishes}"
         case Track(channel=channel, key=key, payload=tracked):
             return f"Track {channel.number} {key} {tracked.decode()}"
         case Close(code=code, reason=reason):

@@ -10,6 +10,7 @@ from tidewire.model.change import Change, LogicalMessage, Transaction
 from tidewire.model.errors import DecodeError
 from tidewire.model.position import Lsn
 from tidewire.wal.assembler import Assembler, Resume
+from tidewire.wal.pgoutput import RelationMessage
 
 TABLE = pgoutput.table("id")
 
@@ -94,6 +95,48 @@ def test_resuming_within_a_transaction_repeats_nothing_and_misses_nothing(delive
     parts = assemble(*messages, after=Resume(Lsn(5), delivered), part_events=2)
     assert identities(parts) == [(5, n) for n in range(delivered + 1, 6)]
     assert parts[-1].end_lsn == 6  # even with nothing left to repeat it must still be confirmed
+
+
+def renewals(*messages: bytes, **options: Any) -> list[tuple[tuple[int, ...], list[int]]]:
+    """Return for each part what it says was described anew, and the indexes of its events."""
+    assembler, parts = Assembler(**options), []
+    for item in assembler.read(messages):
+        if isinstance(item, RelationMessage):
+            assembler.define(pgoutput.table("id", oid=item.oid))
+        elif isinstance(item, Transaction):
+            parts.append((item.renewed, [event.index for event in item.events]))
+    return parts
+
+
+def described(oid: int = TABLE.oid) -> bytes:
+    return pgoutput.relation_message("things", [("id", 25, True)], oid=oid)
+
+
+def test_a_part_tells_which_relations_were_described_before_its_end() -> None:
+    other = TABLE.oid + 1
+    assert renewals(
+        *(begin(1), described(), insert("a"), described(), insert("b"), commit(1, 2)),
+        *(begin(3), insert("c"), commit(3, 4)),
+        *(begin(5), described(other), insert("d", oid=other), described(), insert("e"), commit(5, 6)),
+    ) == [((TABLE.oid,), [0, 1]), ((), [0]), ((other, TABLE.oid), [0, 1])]
+
+
+def test_of_a_large_transaction_the_part_with_the_next_change_tells() -> None:
+    rows = [insert("a"), insert("b"), described(), insert("c"), insert("d"), commit(1, 2)]
+    assert renewals(begin(1), described(), *rows, part_events=2) == [
+        ((TABLE.oid,), [0, 1]),
+        ((TABLE.oid,), [2, 3]),
+        ((), []),
+    ]
+
+
+def test_what_was_described_before_a_change_that_is_not_repeated_is_told_with_the_next() -> None:
+    earlier = [begin(1), described(), insert("a"), commit(1, 2)]
+    assert renewals(*earlier, begin(5), insert("b"), commit(5, 6), after=Resume(Lsn(1), 0)) == [
+        ((TABLE.oid,), []),
+        ((), [0]),
+    ]
+    assert renewals(*earlier, begin(5), insert("b"), commit(5, 6), after=Resume(Lsn(4), 0)) == [((TABLE.oid,), [0])]
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,17 @@ from tests.support.client import Client
 from tests.support.tokens import NOW_S, SECRET, sign
 from tidewire.hub.authorize import Authorizer
 from tidewire.hub.fanout import TURN
+from tidewire.hub.guards import Guards
 from tidewire.hub.node import Node
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.tasks import Tasks
 from tidewire.match.candidates import Ask
+from tidewire.match.sight import Sight
 from tidewire.model.change import Change, Resync, Transaction
 from tidewire.model.position import Lsn
 from tidewire.model.relation import Column, PgType, Relation
-from tidewire.ports import Sight
 from tidewire.testing.rows import deleted, inserted, truncated, updated
-from tidewire.testing.tables import OpenVisibility, ScriptedTables
+from tidewire.testing.tables import OpenVisibility, ScriptedRules, ScriptedTables, opaque_rule, open_rule
 
 ROOM = "realtime:room"
 INT, TEXT = PgType(23, "int4"), PgType(25, "text")
@@ -66,28 +67,30 @@ class Log:
             yield await self._items.get()
 
 
-class ChosenVisibility(OpenVisibility):
-    """Answers everything with `sight`, and waits for `go` before it does."""
+class PatientVisibility(OpenVisibility):
+    """Waits for `go` before it answers."""
 
     def __init__(self) -> None:
-        self.sight: Sight | None = Sight()
         self.go = asyncio.Event()
         self.go.set()
 
     async def visible(self, asks: Sequence[Ask]) -> Sequence[Sight | None]:
         await self.go.wait()
-        return [self.sight for _ in asks]
+        return await super().visible(asks)
 
 
 class Scene:
     def __init__(self, tasks: Tasks) -> None:
         self.log = Log()
-        self.visibility = ChosenVisibility()
+        self.visibility = PatientVisibility()
+        self.rules = ScriptedRules()
+        self.guards = Guards(self.rules)
         self.tables = ScriptedTables([TODOS, NOTES], roles=("authenticated",))
         permissions = Permissions(Authorizer(clock=lambda: NOW_S, secrets=(SECRET,)), self.tables)
         self.node = Node(
             permissions=permissions,
             tables=self.tables,
+            guards=self.guards,
             visibility=self.visibility,
             tasks=tasks,
             clock=lambda: NOW_S,
@@ -184,7 +187,8 @@ async def test_several_bindings_of_a_channel_share_a_frame_and_filters_choose(sc
 
 async def test_select_narrows_and_privileges_narrow_further(scene: Scene) -> None:
     client, _ = await scene.follow(todo(select=["title", "room"]))
-    scene.visibility.sight = Sight(columns=("id", "title"))
+    scene.rules.rules["todos"] = open_rule("authenticated", TODOS, columns=("id", "title"))
+    scene.guards.forget_all()
     scene.log.commit(inserted(TODOS, ("1", "a", "5")))
     await settle()
     assert changes(client)[0][1] == {"id": 1, "title": "a"}
@@ -192,11 +196,13 @@ async def test_select_narrows_and_privileges_narrow_further(scene: Scene) -> Non
 
 async def test_what_may_not_be_seen_is_not_sent_and_errors_show_nothing_else(scene: Scene) -> None:
     client, ids = await scene.follow(todo())
-    scene.visibility.sight = None
+    scene.rules.rules["todos"] = None
+    scene.guards.forget_all()
     scene.log.commit(inserted(TODOS, ("1", "a", "5")))
     await settle()
     assert client.heard()[1:] == []
-    scene.visibility.sight = Sight(errors=("Error 401: Unauthorized",))
+    scene.rules.rules["todos"] = open_rule("authenticated", TODOS, columns=("title",))
+    scene.guards.forget_all()
     scene.log.commit(inserted(TODOS, ("2", "a", "5")))
     await settle()
     ((_, _, payload),) = client.heard()
@@ -263,6 +269,7 @@ async def test_a_new_history_may_begin_at_a_lower_position(scene: Scene) -> None
 
 
 async def test_whoever_leaves_while_a_change_is_judged_gets_nothing(scene: Scene) -> None:
+    scene.rules.rules["todos"] = opaque_rule("authenticated", TODOS)
     client, _ = await scene.follow(todo())
     other, _ = await scene.follow(todo())
     scene.visibility.go.clear()

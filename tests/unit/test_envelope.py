@@ -57,7 +57,8 @@ def transactions(draw: st.DrawFn) -> Transaction:
         else:
             events.append(LogicalMessage(lsn, index, draw(st.text()), draw(st.binary())))
     xid = draw(st.integers(0, 2**32 - 1))
-    return Transaction(xid, lsn, draw(st.integers(-(2**62), 2**62)), tuple(events), draw(st.none() | lsns))
+    renewed = tuple(draw(st.lists(st.integers(0, 2**32 - 1), max_size=3)))
+    return Transaction(xid, lsn, draw(st.integers(-(2**62), 2**62)), tuple(events), draw(st.none() | lsns), renewed)
 
 
 @given(transactions())
@@ -106,7 +107,7 @@ def test_a_relation_is_written_once_however_many_rows() -> None:
     assert many - one < 101 * 20
 
 
-def test_the_bytes_are_what_version_2_says() -> None:
+def test_the_bytes_are_what_version_3_says() -> None:
     """Field by field: another version of Tidewire on another node must read what this one writes."""
     relation = Relation(7, "s", "t", "default", (Column("c", TEXT, identity=True, primary=True, typmod=-1),))
     transaction = Transaction(
@@ -118,11 +119,12 @@ def test_the_bytes_are_what_version_2_says() -> None:
             LogicalMessage(Lsn(16), 1, "p", b"m"),
         ),
         None,
+        (7,),
     )
     assert encode(transaction) == b"".join(
         [
-            b"\x02T",
-            b"\x97",  # an array of seven
+            b"\x03T",
+            b"\x98",  # an array of eight
             b"\x09",  # xid
             b"\x10",  # commit LSN
             b"\xff",  # commit time
@@ -140,14 +142,15 @@ def test_the_bytes_are_what_version_2_says() -> None:
             b"U\x00\x00\x00\x07N\x00\x01t\x00\x00\x00\x01x",
             b"\x91",  # one message: index, prefix, content
             b"\x93\x01\xa1p\xc4\x01m",
+            b"\x91\x07",  # one table described anew: its number
         ]
     )
-    assert encode(Resync("e", "r")) == b"\x02R\x92\xa1e\xa1r"
+    assert encode(Resync("e", "r")) == b"\x03R\x92\xa1e\xa1r"
 
 
 def test_another_version_is_refused_with_a_remedy() -> None:
     payload = bytes((VERSION + 1,)) + encode(Resync("e", "r"))[1:]
-    with pytest.raises(DecodeError, match=r"expected version 2.*same version of Tidewire"):
+    with pytest.raises(DecodeError, match=r"expected version 3.*same version of Tidewire"):
         decode(payload)
 
 
@@ -155,20 +158,21 @@ def test_another_version_is_refused_with_a_remedy() -> None:
     "payload",
     [
         b"",
-        b"\x02",
-        b"\x02T",
-        b"\x02X\x92\xa1e\xa1r",
+        b"\x03",
+        b"\x03T",
+        b"\x03X\x92\xa1e\xa1r",
         encode(inserted(RELATION, ROWS, lsn=5))[:-1],
         encode(inserted(RELATION, ROWS, lsn=5)) + b"\x00",
-        b"\x02T" + msgspec.msgpack.encode((1, 2, 3, None, [], [(0, 0, b"I")], [])),  # no such relation
-        b"\x02T" + msgspec.msgpack.encode((1, 2, 3, None, [b"\x91"], [], [])),  # a broken relation
-        b"\x02T" + msgspec.msgpack.encode((1, -2, 3, None, [], [], [])),  # a negative LSN
-        b"\x02T" + msgspec.msgpack.encode((1, 2, 3, None, [], [], [(0, "p", "text")])),  # content is bytes
-        b"\x02T"
-        + msgspec.msgpack.encode((1, 2, 3, None, [], [], [(0, "ab", b"")])).replace(b"ab", b"\xff\xff"),  # not UTF-8
+        b"\x03T" + msgspec.msgpack.encode((1, 2, 3, None, [], [(0, 0, b"I")], [], [])),  # no such relation
+        b"\x03T" + msgspec.msgpack.encode((1, 2, 3, None, [b"\x91"], [], [], [])),  # a broken relation
+        b"\x03T" + msgspec.msgpack.encode((1, -2, 3, None, [], [], [], [])),  # a negative LSN
+        b"\x03T" + msgspec.msgpack.encode((1, 2, 3, None, [], [], [(0, "p", "text")], [])),  # content is bytes
+        b"\x03T"
+        + msgspec.msgpack.encode((1, 2, 3, None, [], [], [(0, "ab", b"")], [])).replace(b"ab", b"\xff\xff"),  # no text
+        b"\x03T" + msgspec.msgpack.encode((1, 2, 3, None, [], [], [], [-1])),  # a negative number of a table
         encode(inserted(KEYED, [("1", "x")], lsn=5)).replace(b"I\0\0", b"T\0\0"),  # that message does not travel
-        b"\x02T\x97\x01\x02\x03\xc0" + b"\x91" * 100_000,
-        b"\x02R\xdd\xff\xff\xff\xff",
+        b"\x03T\x98\x01\x02\x03\xc0" + b"\x91" * 100_000,
+        b"\x03R\xdd\xff\xff\xff\xff",
     ],
 )
 def test_garbage_is_a_decode_error(payload: bytes) -> None:
@@ -179,7 +183,7 @@ def test_garbage_is_a_decode_error(payload: bytes) -> None:
 def test_a_relation_nested_without_end_is_a_decode_error() -> None:
     open_type = b"\x97\x01\xa1t\xa5array\xa1,"
     relation = b"\x95\x01\xa1s\xa1t\xa4full\x91\x95\xa1c" + open_type * 50_000
-    payload = b"\x02T" + msgspec.msgpack.encode((1, 2, 3, None, [relation], [], []))
+    payload = b"\x03T" + msgspec.msgpack.encode((1, 2, 3, None, [relation], [], [], []))
     with pytest.raises(DecodeError):
         decode(payload)
 

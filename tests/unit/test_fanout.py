@@ -2,12 +2,13 @@
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
 from tidewire.hub.fanout import BATCH_BYTES, TURN, Crowd, Fanout
-from tidewire.hub.forms import Form, Parcel
+from tidewire.hub.forms import Form, Group, Parcel, Recipient
 from tidewire.hub.topics import Member, Topic
 from tidewire.wire.message import Frame, Message, UserBroadcast
 from tidewire.wire.phoenix_v1 import V1
@@ -20,6 +21,22 @@ def unwrap(frame: Frame) -> bytes:
 
 OLD, NEW = Form(V1(), unwrap), Form(V2(), unwrap)
 JOINING = Form(V2(), unwrap, lambda packets: (b"".join(packets),))
+
+
+class HastyGroup(Group):
+    """Looks at its recipients when they are listed and never again, as a group on sockets may."""
+
+    def __init__(self, form: Form, recipients: Sequence[Recipient]) -> None:
+        super().__init__(form, recipients)
+        self.writes = [recipient.write for recipient in recipients]
+
+    def write(self, packet: Any, start: int, stop: int) -> None:
+        assert 0 <= start < stop <= len(self)
+        for write in self.writes[start:stop]:
+            write(packet)
+
+
+HASTY = Form(V2(), unwrap, lambda packets: (b"".join(packets),), HastyGroup)
 
 
 class Loop:
@@ -110,10 +127,11 @@ def test_a_write_is_bounded(topic: Topic, loop: Loop) -> None:
     assert all(reader.heard == list("012345") for reader in readers)
 
 
-def test_the_sender_gets_nothing_back_whether_few_or_many_listen(topic: Topic, loop: Loop) -> None:
-    sender, *others = join(topic, 2)
+@pytest.mark.parametrize("form", [JOINING, HASTY])
+def test_the_sender_gets_nothing_back_whether_few_or_many_listen(topic: Topic, loop: Loop, form: Form) -> None:
+    sender, *others = join(topic, 2, form)
     assert topic.broadcast(message(0), spared=(sender.member,)) == 1
-    others += join(topic, TURN)
+    others += join(topic, TURN, form)
     topic.broadcast(message(1), spared=(sender.member,))
     topic.broadcast(message(2))
     topic.broadcast(message(3), spared=(others[0].member,))
@@ -132,14 +150,58 @@ def test_a_newcomer_hears_nothing_that_was_said_before(topic: Topic, loop: Loop)
     assert newcomer.heard == ["1"]
 
 
-def test_whoever_leaves_gets_nothing_more_not_even_what_is_on_its_way(topic: Topic, loop: Loop) -> None:
-    readers = join(topic, TURN + 1)
+@pytest.mark.parametrize("form", [JOINING, HASTY])
+def test_those_who_are_spared_may_stand_anywhere(topic: Topic, loop: Loop, form: Form) -> None:
+    readers = join(topic, 2 * TURN, form)
+    places = [0, 1, 50, TURN - 1, TURN, 2 * TURN - 1]
+    topic.broadcast(message(0), spared=[readers[place].member for place in places])
+    topic.broadcast(message(1), spared=(readers[50].member,))
+    loop.run()
+    assert [place for place, reader in enumerate(readers) if "0" not in reader.heard] == places
+    assert [place for place, reader in enumerate(readers) if "1" not in reader.heard] == [50]
+
+
+@pytest.mark.parametrize("form", [JOINING, HASTY])
+def test_whoever_leaves_gets_nothing_more_not_even_what_is_on_its_way(topic: Topic, loop: Loop, form: Form) -> None:
+    readers = join(topic, TURN + 1, form)
     topic.broadcast(message(0))
     topic.leave(readers[-1].member)
     topic.broadcast(message(1))
     loop.run()
     assert readers[-1].heard == []
     assert readers[0].heard == ["0", "1"]
+
+
+@pytest.mark.parametrize("form", [JOINING, HASTY])
+def test_whoever_leaves_while_older_messages_than_the_last_newcomer_are_on_their_way_gets_none_of_them(
+    topic: Topic, loop: Loop, form: Form
+) -> None:
+    readers = join(topic, 2 * TURN, form)
+    topic.broadcast(message(0))
+    loop.turn()
+    readers += join(topic, 1, form)
+    topic.broadcast(message(1))  # for a listing of its own
+    topic.leave(readers[-2].member)
+    loop.run()
+    assert readers[-2].heard == []
+    assert readers[0].heard == ["0", "1"]
+    assert readers[-3].heard == ["0", "1"]
+    assert readers[-1].heard == ["1"]
+
+
+def test_a_group_writes_to_all_between_two_who_are_spared_at_once(topic: Topic) -> None:
+    ranges: list[tuple[int, int]] = []
+
+    class Witness(Group):
+        def write(self, packet: Any, start: int, stop: int) -> None:
+            ranges.append((start, stop))
+            super().write(packet, start, stop)
+
+    readers = join(topic, 10, Form(V2(), unwrap, None, Witness))
+    topic.broadcast(message(0), spared=(readers[3].member,))
+    topic.broadcast(message(1))
+    assert ranges == [(0, 3), (4, 10), (0, 10)]
+    assert [reader.heard for reader in readers] == [["0", "1"]] * 3 + [["1"]] + [["0", "1"]] * 6
 
 
 def test_each_form_is_packed_once_and_one_that_cannot_carry_a_message_is_left_out(topic: Topic, loop: Loop) -> None:
@@ -192,7 +254,9 @@ def test_whatever_happens_each_hears_exactly_what_was_said_while_it_was_there(se
     chance = random.Random(seed)  # noqa: S311 - a seeded script
     loop = Loop()
     topic = Topic("room", Fanout(loop.call_soon))
-    here: list[tuple[Reader, list[str]]] = [(reader, []) for reader in join(topic, 130)]
+    here: list[tuple[Reader, list[str]]] = [
+        (reader, []) for form in (HASTY, JOINING) for reader in join(topic, 65, form)
+    ]
     everybody = list(here)
     for number in range(150):
         match chance.choice("ssssjlt"):
@@ -203,7 +267,7 @@ def test_whatever_happens_each_hears_exactly_what_was_said_while_it_was_there(se
                     if entry is not sender:
                         entry[1].append(str(number))
             case "j":
-                newcomer = (join(topic, 1, chance.choice([JOINING, NEW, OLD]))[0], list[str]())
+                newcomer = (join(topic, 1, chance.choice([HASTY, JOINING, NEW, OLD]))[0], list[str]())
                 here.append(newcomer)
                 everybody.append(newcomer)
             case "l" if len(here) > 100:

@@ -63,6 +63,7 @@ OBJECTS = Objects(
     schemas=frozenset({"auth", "realtime"}),
     migrations_readable=True,
     publications=(PUBLICATION,),
+    event_triggers={"tidewire_rules": "A", "tidewire_rules_dropped": "A"},
     publishable=(("public", "orders"),),
 )
 ID = Column(name="id", type="bigint", generated="", expression=None)
@@ -345,6 +346,19 @@ CASES: list[tuple[str, Severity, Facts, str]] = [
     ("ReadPrivilege", W, with_table(readers=()), 'GRANT SELECT ON "public"."orders" TO authenticated;'),
     ("RowSecurity", W, with_table(**OFF), 'ALTER TABLE "public"."orders" ENABLE ROW LEVEL SECURITY;\nCREATE POLICY'),
     ("RowSecurity", E, with_table(row_security=False), 'ALTER TABLE "public"."orders" ENABLE ROW LEVEL SECURITY;'),
+    ("RuleChanges", W, with_objects(event_triggers={}), "DELETE FROM realtime.tidewire_migrations WHERE version = 8;"),
+    (
+        "RuleChanges",
+        W,
+        with_objects(event_triggers={"tidewire_rules": "A"}),
+        "DELETE FROM realtime.tidewire_migrations",
+    ),
+    (
+        "RuleChanges",
+        W,
+        with_objects(event_triggers={"tidewire_rules": "O", "tidewire_rules_dropped": "A"}),
+        'ALTER EVENT TRIGGER "tidewire_rules" ENABLE ALWAYS;',
+    ),
     ("ReadPolicies", W, with_table(read_policies=0), 'CREATE POLICY tidewire_read ON "public"."orders" FOR SELECT'),
 ]
 

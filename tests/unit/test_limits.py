@@ -99,7 +99,7 @@ def test_a_rate_forgets_everything_after_a_long_silence() -> None:
 @given(st.lists(st.tuples(st.floats(-5, 30, allow_nan=False), amounts), max_size=60), st.floats(0, 1e6))
 def test_a_rate_is_the_sum_of_the_buckets_of_the_last_minute(moves: list[tuple[float, int]], start: float) -> None:
     rate = WindowRate(limit_per_s=0.2)
-    now, latest = start, start
+    now, latest = start, -math.inf
     heard: list[tuple[int, int]] = []
     for step, n in moves:
         now += step

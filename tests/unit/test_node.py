@@ -12,12 +12,13 @@ from tests.support.tokens import NOW_S, SECRET, sign
 from tidewire.hub.authorize import Authorizer
 from tidewire.hub.connection import TOO_SLOW, TRY_AGAIN_LATER
 from tidewire.hub.gate import NodeLimits
+from tidewire.hub.guards import Guards
 from tidewire.hub.node import Node
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.tasks import Tasks
 from tidewire.model.reasons import RESTARTING, TOO_MANY_USERS
 from tidewire.presence.roster import Roster
-from tidewire.testing.tables import OpenVisibility, ScriptedTables
+from tidewire.testing.tables import OpenVisibility, ScriptedRules, ScriptedTables
 from tidewire.wire.message import Message
 from tidewire.wire.session_limits import SessionLimits
 
@@ -52,6 +53,7 @@ async def make_node(clock: Clock) -> AsyncIterator[Make]:
                 Node(
                     permissions=permissions,
                     tables=tables,
+                    guards=Guards(ScriptedRules()),
                     visibility=OpenVisibility(),
                     tasks=tasks,
                     clock=clock,

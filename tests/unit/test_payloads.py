@@ -9,9 +9,12 @@ from tidewire.model.errors import DecodeError
 from tidewire.model.reasons import SUBSCRIBED, UNMATCHED_TOPIC
 from tidewire.wire import payloads
 from tidewire.wire.requests import (
+    Persist,
     PresenceCall,
     read_access_token,
     read_broadcast_event,
+    read_persist,
+    read_persist_query,
     read_presence,
     usable_token,
 )
@@ -151,6 +154,60 @@ def test_the_event_of_a_broadcast() -> None:
     assert read_broadcast_event(b'{"type":"broadcast","event":"hi","payload":{},"more":1}') == "hi"
     assert read_broadcast_event(b'{"event":5}') is None
     assert read_broadcast_event(b"{}") is None
+
+
+@pytest.mark.parametrize(
+    ("meta", "persist"),
+    [
+        (b"", None),
+        (b"{}", None),
+        (b'{"persist":null,"other":1}', None),
+        (b'{"persist":false}', None),
+        (b'{"persist":true}', Persist()),
+        (b'{"persist":{}}', Persist()),
+        (b'{"persist":{"ttl":null}}', Persist()),
+        (b'{"persist":{"ttl":1}}', Persist(1)),
+        (b'{ "persist" : { "ttl" : 259200 } }', Persist(259_200)),
+    ],
+)
+def test_whether_a_broadcast_is_to_be_kept(meta: bytes, persist: Persist | None) -> None:
+    assert read_persist(meta) == persist
+
+
+@pytest.mark.parametrize("ttl", ["0", "-1", "259201", "1.5", "60.0", "true", '"60"', "[60]", "1e999", "{}"])
+def test_it_is_kept_for_some_seconds_or_refused(ttl: str) -> None:
+    with pytest.raises(DecodeError):
+        read_persist(b'{"persist":{"ttl":%b}}' % ttl.encode())
+
+
+@pytest.mark.parametrize("meta", [b'{"persist":"true"}', b'{"persist":60}', b'{"persist":[]}', b"[]", b"{"])
+def test_no_other_wish_to_keep_it_is_understood(meta: bytes) -> None:
+    with pytest.raises(DecodeError):
+        read_persist(meta)
+
+
+@pytest.mark.parametrize(
+    ("query", "persist"),
+    [
+        ({}, None),
+        ({"persist": ""}, None),
+        ({"persist": "false"}, None),
+        ({"persist": "true"}, Persist()),
+        ({"persist[ttl]": "60"}, Persist(60)),
+        ({"persist": "true", "persist[ttl]": "259200"}, Persist(259_200)),
+    ],
+)
+def test_over_http_it_is_asked_for_in_the_query(query: dict[str, str], persist: Persist | None) -> None:
+    assert read_persist_query(query) == persist
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"persist": "1"}, *({"persist[ttl]": ttl} for ttl in ("", "0", "259201", "1.5", "-1", "٣", "x", "9" * 5000))],
+)
+def test_an_odd_query_is_refused(query: dict[str, str]) -> None:
+    with pytest.raises(DecodeError):
+        read_persist_query(query)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from tests.support.client import Client
 from tests.support.tokens import NOW_S, SECRET, sign
 from tidewire.hub.authorize import Authorizer
+from tidewire.hub.guards import Guards
 from tidewire.hub.node import Node
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.private_writes import MOST_WAITING, MOST_WAITING_BYTES
@@ -25,7 +26,7 @@ from tidewire.model.errors import (
 from tidewire.model.reasons import PARTITION_MISSING
 from tidewire.ports import ChannelReads
 from tidewire.testing.policies import ScriptedPolicies
-from tidewire.testing.tables import OpenVisibility, ScriptedTables
+from tidewire.testing.tables import OpenVisibility, ScriptedRules, ScriptedTables
 from tidewire.wire.session_limits import SessionLimits
 
 ROOM = "realtime:room"
@@ -42,6 +43,7 @@ class Scene:
         self.node = Node(
             permissions=Permissions(authorizer, tables, self.policies),
             tables=tables,
+            guards=Guards(ScriptedRules()),
             visibility=OpenVisibility(),
             tasks=tasks,
             clock=self.clock,

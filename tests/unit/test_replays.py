@@ -11,6 +11,7 @@ from tests.support.client import Client
 from tests.support.messages import MESSAGES
 from tests.support.tokens import NOW_S, SECRET, sign
 from tidewire.hub.authorize import Authorizer
+from tidewire.hub.guards import Guards
 from tidewire.hub.node import Node
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.replays import MOST_COLLECTED, MOST_RECENT, MOST_RECENT_BYTES, NOTHING_KEPT, RECENT_S, Replays
@@ -22,7 +23,7 @@ from tidewire.model.snapshot import Snapshot
 from tidewire.ports import ChannelReads, KeptBroadcast
 from tidewire.testing.policies import ScriptedKept, ScriptedPolicies
 from tidewire.testing.rows import inserted
-from tidewire.testing.tables import OpenVisibility, ScriptedTables
+from tidewire.testing.tables import OpenVisibility, ScriptedRules, ScriptedTables
 from tidewire.wire.message import UserBroadcast
 
 ROOM = "realtime:room"
@@ -44,6 +45,7 @@ class Scene:
         self.node = Node(
             permissions=Permissions(authorizer, tables, self.policies),
             tables=tables,
+            guards=Guards(ScriptedRules()),
             visibility=OpenVisibility(),
             kept=self.kept,
             tasks=tasks,

@@ -23,6 +23,7 @@ from tidewire.wire.message import Message, UserBroadcast
 from tidewire.wire.session_effects import Authorize, Publish, Track
 
 ACK: dict[str, Any] = {"broadcast": {"ack": True}}
+PRIVATE: dict[str, Any] = {"private": True}
 
 
 @rows(
@@ -58,6 +59,39 @@ ACK: dict[str, Any] = {"broadcast": {"ack": True}}
             after(inside(ACK), lambda talk: talk.say("broadcast")),
             lambda talk: talk.note(talk.session.published(talk.last(Publish), "unauthorized")),
             ['phx_reply 5/1 {"status":"error","response":{"error":"unauthorized"}}'],
+        ),
+        "one of what is kept": (
+            after(inside(ACK), lambda talk: talk.say("broadcast")),
+            lambda talk: talk.note(talk.session.published(talk.last(Publish), kept_as="4f")),
+            ['phx_reply 5/1 {"status":"ok","response":{"id":"4f"}}'],
+        ),
+        "to be kept": (
+            inside(PRIVATE),
+            lambda talk: talk.receive(UserBroadcast(ROOM, "e", b"1", False, b'{"persist":true}', "5", "1")),
+            ["Publish 1 e 1 keep"],
+        ),
+        "to be kept for a while": (
+            inside(PRIVATE),
+            lambda talk: talk.receive(UserBroadcast(ROOM, "e", b"1", False, b'{"persist":{"ttl":60}}', "5", "1")),
+            ["Publish 1 e 1 keep 60"],
+        ),
+        "to be kept for too long": (
+            inside(PRIVATE),
+            lambda talk: talk.receive(UserBroadcast(ROOM, "e", b"1", False, b'{"persist":{"ttl":0}}', "5", "1")),
+            ["+messages_malformed"],
+        ),
+        "to be kept for too long, acknowledged": (
+            inside(PRIVATE | ACK),
+            lambda talk: talk.receive(UserBroadcast(ROOM, "e", b"1", False, b'{"persist":{"ttl":0}}', "5", "1")),
+            [
+                "+messages_malformed",
+                'phx_reply 5/1 {"status":"error","response":{"error":"invalid_persist_ttl"}}',
+            ],
+        ),
+        "to be kept in a public channel": (
+            inside(),
+            lambda talk: talk.receive(UserBroadcast(ROOM, "e", b"1", False, b'{"persist":{"ttl":0}}', "5", "1")),
+            ["Publish 1 e 1"],
         ),
         "one that nobody wants": (
             after(inside(), lambda talk: talk.say("broadcast")),

@@ -19,6 +19,7 @@ from tidewire.bench.station import Round, Station, station
 from tidewire.bench.subject import Peer
 from tidewire.model.errors import BenchmarkFailed
 from tidewire.postgres.programs import find_programs
+from tidewire.server.socket_writes import IS_COMPILED
 
 CEILING_COPIES = 64
 ENOUGH_FILES = 65_536
@@ -31,6 +32,7 @@ def run(*, quick: bool, bin_dir: str | None = None, peers: Sequence[Peer] = ()) 
     plan = QUICK_PLAN if quick else PLAN
     _allow_files(max(plan.sizes) + SPARE_FILES)
     tally = Tally(peers, quick=quick)
+    tally.figures["compiled_send"] = float(IS_COMPILED)  # ours is another process, but the same installation
     with tempfile.TemporaryDirectory(prefix="tidewire-bench-") as folder:
         programs = compile_programs(Path(folder))
         for size in plan.sizes:

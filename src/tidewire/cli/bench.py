@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tidewire import assemble
-from tidewire.bench import changes, decode, fanout, latency, match, memory
+from tidewire.bench import changes, decode, fanout, latency, match, memory, rls
 from tidewire.bench.report import Report
 from tidewire.cli.output import err, out, print_json
 
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
     "latency": latency.run,
     "match": match.run,
     "memory": memory.run,
+    "rls": rls.run,
 }
 
 
@@ -32,6 +33,7 @@ class Name(StrEnum):
     LATENCY = "latency"
     MATCH = "match"
     MEMORY = "memory"
+    RLS = "rls"
 
 
 def bench(

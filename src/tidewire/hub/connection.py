@@ -9,22 +9,15 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import structlog
 
+from tidewire.hub.channel_writes import ChannelWrites
 from tidewire.hub.forms import Form
 from tidewire.hub.permissions import reason_of
-from tidewire.hub.private_writes import PrivateWrites, Write
 from tidewire.hub.replays import NOTHING_KEPT, Collector, read_kept, replayed
 from tidewire.hub.services import Services
 from tidewire.hub.topics import Member, Topic, drop_packet
 from tidewire.model.errors import DecodeError, TidewireError
-from tidewire.model.reasons import (
-    TOO_MANY_JOINS,
-    TOO_MANY_MESSAGES,
-    TOO_MANY_PRESENCE_MESSAGES,
-    Reason,
-    WriteRefusal,
-)
+from tidewire.model.reasons import TOO_MANY_JOINS, Reason
 from tidewire.ports import ChannelReads, Kept, Outbox
-from tidewire.presence.roster import Owner
 from tidewire.wire import session_effects as effects
 from tidewire.wire.message import Frame, Message, UserBroadcast
 from tidewire.wire.session import SessionProtocol
@@ -81,7 +74,7 @@ class ClientConnection:
         self._form = form
         self._leave = leave
         self._write: Callable[[Any], None] = outbox.write
-        self._writes: PrivateWrites | None = None  # most clients have no private channel
+        self._writes: ChannelWrites | None = None  # most clients only listen
 
     # --- for the transport -----------------------------------------------------------------------------------
 
@@ -97,6 +90,7 @@ class ClientConnection:
         """Forget everything of this client."""
         self._write = drop_packet
         self._carry_out(self._session.closed())
+        self._writes = None  # the two refer to each other, and would both wait for the garbage collector
         self._leave(self)
 
     def on_pause(self) -> None:
@@ -243,7 +237,6 @@ class ClientConnection:
         channel, services = effect.channel, self._services
         self._channels.discard(channel.number)
         services.subscriptions.forget(self.number, channel)
-        services.tracker.drop(channel.subtopic, self._owner(channel), private=channel.private)
         if self._writes is not None:
             self._writes.forget(channel)
         if (found := self._inside(channel)) is not None:
@@ -278,8 +271,9 @@ class ClientConnection:
         except TidewireError as error:
             self._carry_out(self._session.authorized(question, reason_of(error), services.clock()))
         else:
-            if isinstance(answer, effects.Grant):
-                self._judge_writes(question.channel, answer)
+            channel = question.channel
+            if isinstance(answer, effects.Grant) and channel.private and channel.number in self._channels:
+                self._writing().granted(channel, answer.claims)
             self._carry_out(self._session.authorized(question, answer, services.clock()))
 
     def _on_subscribe(self, question: effects.Subscribe) -> None:
@@ -322,63 +316,15 @@ class ClientConnection:
 
     # --- writes ----------------------------------------------------------------------------------------------
 
-    def _judge_writes(self, channel: ChannelRef, grant: effects.Grant) -> None:
-        """Let the policies decide what the channel writes from now on, by the claims of its new token."""
-        if channel.private and channel.number in self._channels:
-            if self._writes is None:
-                services = self._services
-                self._writes = PrivateWrites(
-                    services.permissions,
-                    start=lambda work: services.tasks.start(work, name="judge writes"),
-                    finish=self._finish,
-                )
-            self._writes.granted(channel, grant.claims)
+    def _on_write(self, write: effects.Publish | effects.Track | effects.Untrack) -> None:
+        self._writing().submit(write)
 
-    def _on_write(self, write: Write) -> None:
-        if not write.channel.private:
-            self._finish(write, None)
-        elif self._writes is not None:
-            self._writes.submit(write)
-
-    def _finish(self, write: Write, refusal: WriteRefusal | None) -> None:
-        """Carry a write out, or drop it and say why to whoever wants to know."""
-        if refusal is None:
-            self._finishers[type(write)](self, write)
-            return
-        self._services.counts["writes_refused"] += 1
-        if isinstance(write, effects.Publish):
-            self._carry_out(self._session.published(write, refusal))
-        elif isinstance(write, effects.Track):
-            self._carry_out(self._session.tracked(write, accepted=False))
-
-    def _publish(self, question: effects.Publish) -> None:
-        services, channel = self._services, question.channel
-        if (found := self._inside(channel)) is None:
-            return
-        topic, member = found
-        reached = topic.broadcast(question.message, spared=() if question.to_self else (member,))
-        services.counts["broadcasts"] += 1
-        services.counts["deliveries"] += reached
-        if question.ack:
-            self._carry_out(self._session.published(question))
-        now_s = services.clock()
-        if services.gate.refuses_events(now_s, 1 + reached):
-            self._carry_out(self._session.shut_down(channel, TOO_MANY_MESSAGES, now_s))
-
-    def _track(self, question: effects.Track) -> None:
-        services, channel = self._services, question.channel
-        now_s = services.clock()
-        if services.gate.refuses_presence(now_s):
-            self._carry_out(self._session.shut_down(channel, TOO_MANY_PRESENCE_MESSAGES, now_s))
-            return
-        refusal = services.tracker.track(
-            channel.subtopic, self._owner(channel), question.key, question.payload, private=channel.private
-        )
-        self._carry_out(self._session.tracked(question, accepted=refusal is None))
-
-    def _untrack(self, effect: effects.Untrack) -> None:
-        channel = effect.channel
-        self._services.tracker.untrack(channel.subtopic, self._owner(channel), private=channel.private)
+    def _writing(self) -> ChannelWrites:
+        if self._writes is None:
+            self._writes = ChannelWrites(
+                self.number, self._services, self._session, inside=self._inside, carry_out=self._carry_out
+            )
+        return self._writes
 
     def _ask(self, question: Question, work: Callable[[Question], Awaitable[None]]) -> None:
         """Let a question be answered in its own time; one that breaks ends its channel and nothing else."""
@@ -391,9 +337,6 @@ class ClientConnection:
                 self._carry_out(self._session.failed(question.channel, self._services.clock()))
 
         self._services.tasks.start(answer(), name=type(question).__name__)
-
-    def _owner(self, channel: ChannelRef) -> Owner:
-        return Owner(self.number, str(channel.number))
 
     _actions: ClassVar[dict[type, Callable[["ClientConnection", Any], None]]] = {
         effects.Send: _on_send,
@@ -409,9 +352,4 @@ class ClientConnection:
         effects.Publish: _on_write,
         effects.Track: _on_write,
         effects.Untrack: _on_write,
-    }
-    _finishers: ClassVar[dict[type, Callable[["ClientConnection", Any], None]]] = {
-        effects.Publish: _publish,
-        effects.Track: _track,
-        effects.Untrack: _untrack,
     }

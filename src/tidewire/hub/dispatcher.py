@@ -1,7 +1,7 @@
 """The other half of the loop that begins in pump.py: transactions become frames for those who may and want to see."""
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Collection, Sequence
 
 import structlog
 
@@ -9,15 +9,19 @@ from tidewire.hub.connection import ClientConnection
 from tidewire.hub.database_broadcasts import DatabaseBroadcasts
 from tidewire.hub.fanout import TURN
 from tidewire.hub.forms import Parcel
+from tidewire.hub.guards import Guards
+from tidewire.hub.lanes import Lanes, Waiting
 from tidewire.hub.subscriptions import LEGACY, Subscriptions
-from tidewire.match.candidates import Delivery
+from tidewire.hub.tasks import Tasks
+from tidewire.match.candidates import Candidates, Delivery
+from tidewire.match.finding import Broken
 from tidewire.match.matcher import Matcher
-from tidewire.match.plan import Broken
+from tidewire.match.sight import Sight, Sights, told_as
 from tidewire.match.subscription import Receivers
 from tidewire.model.change import Change, Resync, Transaction
 from tidewire.model.errors import DecodeError
 from tidewire.model.position import format_lsn
-from tidewire.ports import Sight, Visibility
+from tidewire.ports import Visibility
 from tidewire.wire import payloads
 from tidewire.wire.change_body import MAX_RECORD_BYTES, ChangeBodies
 from tidewire.wire.message import Message
@@ -32,17 +36,21 @@ class Dispatcher:
     def __init__(
         self,
         matcher: Matcher,
+        guards: Guards,
         visibility: Visibility,
         subscriptions: Subscriptions,
         broadcasts: DatabaseBroadcasts,
         *,
+        tasks: Tasks,
         find: Callable[[int], ClientConnection | None],
         clock: Callable[[], float],
         change_bytes: int = MAX_RECORD_BYTES,
     ) -> None:
         """`find` returns a connection of this node by its number, and `clock` Unix time."""
         self._matcher = matcher
-        self._visibility = visibility
+        self._guards = guards
+        self._sights = Sights()
+        self._lanes = Lanes(visibility, tasks, self._deliver_all)
         self._subscriptions = subscriptions
         self._broadcasts = broadcasts
         self._find = find
@@ -62,11 +70,13 @@ class Dispatcher:
         """Deliver everything until the items end."""
         async for item in items:
             await self._broadcasts.take(item)
+            self._guards.observe(item)
             if isinstance(item, Resync):
                 self._last = (0, -1)
                 log.warning("history_broken", reason=item.reason, epoch=item.epoch)
             else:
                 await self._dispatch(item)
+        await self._lanes.empty()
 
     async def _dispatch(self, transaction: Transaction) -> None:
         # A part that comes again after a reconnection repeats what was sent.
@@ -76,36 +86,80 @@ class Dispatcher:
         self._last = (changes[-1].lsn, changes[-1].index)
         self.changes += len(changes)
         self.commit_time_us = transaction.commit_time_us
+        await self._load_rules(changes)
+        at_once = changes
+        if self._lanes.busy:
+            at_once = [change for change in changes if not self._lanes.holds(change.relation.oid)]
+        candidates = self._match(at_once)
+        doubtful = candidates.doubtful
+        if doubtful:
+            at_once = [change for change in at_once if change.relation.oid not in doubtful]
+            candidates = self._match(at_once)
+        waiting = {} if at_once is changes else self._apart(changes, doubtful)
+        answers = [self._sights.answer(ask) for ask in candidates.asks]
+        await self._deliver_all(candidates, answers, transaction.commit_time_us)
+        for oid, held in waiting.items():
+            await self._lanes.put(oid, Waiting(held, transaction.commit_time_us))
+        self.lag_s = max(0.0, self._clock() - transaction.commit_time_us / 1_000_000)
+
+    async def _load_rules(self, changes: Sequence[Change]) -> None:
+        """Have the rules at hand for all who follow these tables; mostly they are, and nothing waits."""
+        relations = {id(change.shape): change.relation for change in changes}
+        complete = False
+        while not complete:  # somebody may come with another role while rules are read
+            complete = True
+            for relation in relations.values():
+                if missing := self._guards.missing(relation, self._matcher.roles(relation)):
+                    await self._guards.load(relation, missing)
+                    complete = False
+
+    def _match(self, changes: Sequence[Change]) -> Candidates:
         try:
-            candidates = self._matcher.match(changes)
+            candidates = self._matcher.match(changes, self._guards.by_table)
         except DecodeError:
-            candidates = self._matcher.match([change for change in changes if _is_whole(change)])
+            candidates = self._matcher.match([each for each in changes if _is_whole(each)], self._guards.by_table)
         if candidates.broken:
             self._report(candidates.broken)
-        answers: Sequence[Sight | None] = ()
-        if candidates.asks:
-            answers = await self._visibility.visible(candidates.asks)
+        for rule in candidates.failed:
+            log.warning("policy_failed", role=rule.role, reason="with the claims of somebody it is an error")
+        return candidates
+
+    def _apart(self, changes: Sequence[Change], doubtful: Collection[int]) -> dict[int, Candidates]:
+        """Return who wishes to hear of those tables whose changes have to wait, by the tables' numbers."""
+        held: dict[int, list[Change]] = {}
+        for change in changes:
+            oid = change.relation.oid
+            if oid in doubtful or self._lanes.holds(oid):
+                held.setdefault(oid, []).append(change)
+        return {oid: self._match(each) for oid, each in held.items()}
+
+    async def _deliver_all(self, candidates: Candidates, answers: Sequence[Sight | None], commit_time_us: int) -> None:
         for delivery in candidates.deliveries(answers):
-            await self._deliver(delivery, transaction.commit_time_us)
-        self.lag_s = max(0.0, self._clock() - transaction.commit_time_us / 1_000_000)
+            await self._deliver(delivery, commit_time_us)
 
     async def _deliver(self, delivery: Delivery[Sight], commit_time_us: int) -> None:
         """Write the change once, frame it for each set of ids, and give others a turn after every hundred writes."""
-        sight = delivery.answer
-        if not _is_whole(delivery.change):
+        change, sight = delivery.change, delivery.answer
+        operation = told_as(change, sight, moves=delivery.moves)
+        if operation is None or not _is_whole(change):
             return
         data = self._bodies.write(
-            delivery.change, commit_time_us, columns=_columns(delivery.select, sight), errors=sight.errors
+            change,
+            commit_time_us,
+            operation=operation,
+            columns=_columns(delivery.select, sight.columns),
+            old_columns=_columns(delivery.select, sight.old_columns),
+            errors=sight.errors,
         )
         for receivers in delivery.receivers:
-            parcel, topic = _frame(receivers, data, delivery.change.operation)
+            parcel, topic = _frame(receivers, data, operation)
             for number in receivers.connections:
                 connection = self._find(number)
                 found = connection.members.get(topic) if connection is not None else None
                 if found is None:
                     continue  # it left while this change was on its way
                 member = found[2]
-                if delivery.change.lsn < member.since:
+                if change.lsn < member.since:
                     continue  # we are behind, and it joined later
                 member.changes += 1
                 member.write(parcel.packet(member.form))
@@ -133,11 +187,11 @@ def _is_whole(change: Change) -> bool:
     return True
 
 
-def _columns(select: tuple[str, ...] | None, sight: Sight) -> tuple[str, ...] | None:
+def _columns(select: tuple[str, ...] | None, seen: tuple[str, ...] | None) -> tuple[str, ...] | None:
     """Return what is both wanted and allowed."""
-    if select is None or sight.columns is None:
-        return sight.columns if select is None else select
-    return tuple(name for name in sight.columns if name in select)
+    if select is None or seen is None:
+        return seen if select is None else select
+    return tuple(name for name in seen if name in select)
 
 
 def _frame(receivers: Receivers, data: bytes, operation: str) -> tuple[Parcel, str]:

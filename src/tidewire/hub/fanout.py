@@ -5,9 +5,9 @@ What is published to a crowd while it is still being served gathers, and goes ou
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from tidewire.hub.forms import Form, Parcel
+from tidewire.hub.forms import Form, Group, Parcel, Recipient
 
 TURN = 100
 """Connections written to before others on the loop are served: about 0.5 ms of system calls."""
@@ -16,22 +16,17 @@ BATCH_BYTES = 32 * 1024
 """What is put into one write at most: a message larger than this is not joined with others."""
 
 
-class Recipient(Protocol):
-    """Whoever gets packets of one form."""
-
-    form: Form
-    write: Callable[[Any], None]
-
-
 class Crowd:
     """Recipients, listed by form. The lists are kept until somebody comes or goes."""
 
-    __slots__ = ("_by_form", "_listed", "_members", "waiting")
+    __slots__ = ("_by_form", "_listed", "_members", "departures", "waiting")
 
     def __init__(self) -> None:
         self._by_form: dict[Form, dict[Recipient, None]] = {}
         self._listed: Listing | None = None
         self._members = 0
+        self.departures = 0
+        """How many have gone so far: whoever holds a listing sees by it whether all of them are still here."""
         self.waiting: deque[Batch] = deque()
         """What is still to be sent, oldest first; only `Fanout` touches it."""
 
@@ -55,6 +50,7 @@ class Crowd:
         if of_form is not None and recipient in of_form:
             del of_form[recipient]
             self._members -= 1
+            self.departures += 1
             self._listed = None
             if not of_form:
                 del self._by_form[recipient.form]
@@ -63,20 +59,20 @@ class Crowd:
         """Return who is here now; the same object until that changes."""
         listed = self._listed
         if listed is None:
-            self._listed = listed = tuple((form, tuple(members)) for form, members in self._by_form.items())
+            self._listed = listed = tuple(form.group(tuple(members)) for form, members in self._by_form.items())
         return listed
 
 
-Listing = tuple[tuple[Form, tuple[Recipient, ...]], ...]
+Listing = tuple[Group, ...]
 
 
 class Batch:
-    """Messages for the same recipients, with how far they have been sent."""
+    """Messages for those who are in a crowd now, with how far they have been sent."""
 
-    __slots__ = ("_at", "_packets", "_part", "listing", "parcels", "size", "spared")
+    __slots__ = ("_at", "_crowd", "_departures", "_packets", "_part", "listing", "parcels", "size", "spared")
 
-    def __init__(self, listing: Listing) -> None:
-        self.listing = listing
+    def __init__(self, crowd: Crowd) -> None:
+        self.listing = crowd.listing()
         self.parcels: list[Parcel] = []
         self.spared: dict[Recipient, set[int]] = {}
         """Who must not get which of the parcels: mostly whoever sent them."""
@@ -84,6 +80,8 @@ class Batch:
         self._part = 0
         self._at = 0
         self._packets: Sequence[Any] | None = None
+        self._crowd = crowd
+        self._departures = crowd.departures
 
     @property
     def started(self) -> bool:
@@ -96,20 +94,20 @@ class Batch:
             self.spared.setdefault(recipient, set()).add(len(self.parcels))
         self.parcels.append(parcel)
         if self.listing:
-            packet = parcel.packet(self.listing[0][0])
+            packet = parcel.packet(self.listing[0].form)
             self.size += len(packet) if isinstance(packet, bytes) else BATCH_BYTES
 
     def advance(self, budget: int) -> int:
         """Write to as many recipients as the budget allows and return what is left of it; 0 may mean: not finished."""
         while self._part < len(self.listing) and budget > 0:
-            form, recipients = self.listing[self._part]
+            group = self.listing[self._part]
             if self._packets is None:
-                self._packets = form.join(_packets(self.parcels, form))
-            until = min(self._at + budget, len(recipients))
-            self._write(form, recipients[self._at : until] if self._at or until < len(recipients) else recipients)
+                self._packets = group.form.join(_packets(self.parcels, group.form))
+            until = min(self._at + budget, len(group))
+            self._write(group, self._at, until)
             budget -= until - self._at
             self._at = until
-            if until == len(recipients):
+            if until == len(group):
                 self._part, self._at = self._part + 1, 0
                 self._packets = None if self._part < len(self.listing) else ()
         return budget
@@ -118,17 +116,30 @@ class Batch:
     def done(self) -> bool:
         return self._part == len(self.listing)
 
-    def _write(self, form: Form, recipients: Iterable[Recipient]) -> None:
-        packets, spared = self._packets or (), self.spared
-        if len(packets) == 1 and not spared:
-            packet = packets[0]
-            for recipient in recipients:
-                recipient.write(packet)
+    def _write(self, group: Group, start: int, stop: int) -> None:
+        """Write to those from `start` to `stop`: to all between two who are spared at once, if nobody has left."""
+        if self._crowd.departures != self._departures:
+            for recipient in group.recipients[start:stop]:
+                self._write_to(recipient, group.form)
             return
-        for recipient in recipients:
-            without = spared.get(recipient)
-            for packet in packets if without is None else _packets(self.parcels, form, without=without):
-                recipient.write(packet)
+        if not self.spared.keys().isdisjoint(group.recipients[start:stop]):
+            for place in range(start, stop):
+                recipient = group.recipients[place]
+                if recipient in self.spared:
+                    self._write_range(group, start, place)
+                    self._write_to(recipient, group.form)
+                    start = place + 1
+        self._write_range(group, start, stop)
+
+    def _write_range(self, group: Group, start: int, stop: int) -> None:
+        if start < stop:
+            for packet in self._packets or ():
+                group.write(packet, start, stop)
+
+    def _write_to(self, recipient: Recipient, form: Form) -> None:
+        without = self.spared.get(recipient)
+        for packet in self._packets or () if without is None else _packets(self.parcels, form, without=without):
+            recipient.write(packet)
 
 
 class Fanout:
@@ -151,7 +162,7 @@ class Fanout:
             return 0
         waiting = crowd.waiting
         if not waiting and len(crowd) <= TURN:
-            batch = Batch(listing)
+            batch = Batch(crowd)
             batch.add(parcel, spared)
             batch.advance(TURN)
             return count
@@ -161,7 +172,7 @@ class Fanout:
             self._busy.append(crowd)
         last = waiting[-1] if waiting else None
         if last is None or last.started or last.listing is not listing or last.size > BATCH_BYTES:
-            last = Batch(listing)
+            last = Batch(crowd)
             waiting.append(last)
         last.add(parcel, spared)
         return count

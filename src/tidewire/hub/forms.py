@@ -1,7 +1,9 @@
-"""Turns a message for many into as few encodings as there are kinds of connection among them. Sends nothing."""
+"""Turns a message for many into as few encodings as there are kinds of connection among them, and knows what each kind
+can do for many at once. Whom to send what, and when, is decided elsewhere.
+"""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from tidewire.wire.message import Codec, Frame, Message, UserBroadcast
 
@@ -9,20 +11,23 @@ from tidewire.wire.message import Codec, Frame, Message, UserBroadcast
 class Form:
     """One kind of connection: a version of the protocol on a kind of transport. Make each once and compare by identity.
 
-    `wrap` makes of a frame what the transport's outbox writes, and `join` makes one or a few packets of several.
+    `wrap` makes of a frame what the transport's outbox writes, `join` one or a few packets of several, and `group` of
+    many recipients something that writes to all of them for less than to each.
     """
 
-    __slots__ = ("_wrap", "codec", "join")
+    __slots__ = ("_group", "_wrap", "codec", "join")
 
     def __init__(
         self,
         codec: Codec,
         wrap: Callable[[Frame], Any],
         join: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
+        group: "Callable[[Form, Sequence[Recipient]], Group] | None" = None,
     ) -> None:
         self.codec = codec
         self._wrap = wrap
         self.join = join or tuple
+        self._group = group or Group
 
     def pack(self, message: Message | UserBroadcast) -> Any | None:
         """Return the packet of a message, or None when this version cannot carry it."""
@@ -30,6 +35,35 @@ class Form:
             return self._wrap(self.codec.encode(message))
         frame = self.codec.encode_broadcast(message)
         return None if frame is None else self._wrap(frame)
+
+    def group(self, recipients: "Sequence[Recipient]") -> "Group":
+        """Return recipients of this form as a group; keep it for as long as they stay the same."""
+        return self._group(self, recipients)
+
+
+class Recipient(Protocol):
+    """Whoever gets packets of one form."""
+
+    form: Form
+    write: Callable[[Any], None]
+
+
+class Group:
+    """Recipients of one form, as they were at one moment. This one writes to each in turn."""
+
+    __slots__ = ("form", "recipients")
+
+    def __init__(self, form: Form, recipients: Sequence[Recipient]) -> None:
+        self.form = form
+        self.recipients = recipients
+
+    def __len__(self) -> int:
+        return len(self.recipients)
+
+    def write(self, packet: Any, start: int, stop: int) -> None:
+        """Write to those from `start` to `stop`, none of whom may have left since: a group need not ask them again."""
+        for recipient in self.recipients[start:stop]:
+            recipient.write(packet)
 
 
 _UNPACKED: Final = object()

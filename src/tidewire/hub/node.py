@@ -18,6 +18,7 @@ from tidewire.hub.dispatcher import Dispatcher
 from tidewire.hub.fanout import Fanout
 from tidewire.hub.forms import Form
 from tidewire.hub.gate import Gate, NodeLimits
+from tidewire.hub.guards import Guards
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.replays import NothingKept
 from tidewire.hub.services import Services
@@ -30,9 +31,10 @@ from tidewire.match.matcher import Matcher
 from tidewire.model.change import Resync, Transaction
 from tidewire.model.claims import Claims
 from tidewire.model.reasons import RESTARTING, Reason, WriteRefusal
-from tidewire.ports import KeptBroadcasts, Outbox, Tables, Visibility
+from tidewire.ports import Extension, KeptBroadcasts, Outbox, Tables, Visibility
 from tidewire.presence.roster import Roster
 from tidewire.wire.message import Message, UserBroadcast
+from tidewire.wire.requests import Persist
 from tidewire.wire.session import SessionProtocol
 from tidewire.wire.session_limits import SessionLimits
 
@@ -68,6 +70,7 @@ class Node:
         *,
         permissions: Permissions,
         tables: Tables,
+        guards: Guards,
         visibility: Visibility,
         tasks: Tasks,
         clock: Callable[[], float],
@@ -91,7 +94,7 @@ class Node:
             gate=self._gate,
             kept=kept or NothingKept(),
             permissions=permissions,
-            subscriptions=Subscriptions(self._matcher, tables),
+            subscriptions=Subscriptions(self._matcher, tables, guards),
             tasks=tasks,
             topics=topics,
             tracker=Tracker(
@@ -106,6 +109,7 @@ class Node:
         self._wheel = Wheel(clock)
         self._dispatcher = Dispatcher(
             self._matcher,
+            guards,
             visibility,
             self._services.subscriptions,
             DatabaseBroadcasts(
@@ -114,6 +118,7 @@ class Node:
                 self._services.counts,
                 payload_bytes=self._session_limits.payload_bytes,
             ),
+            tasks=tasks,
             find=self._connections.get,
             clock=clock,
             change_bytes=limits.change_bytes,
@@ -165,6 +170,22 @@ class Node:
             services.counts["deliveries"] += reached
             self._gate.refuses_events(services.clock(), reached)  # only counts: whether to go on is asked before
 
+    @property
+    def refuses_to_keep(self) -> bool:
+        """Whether too many broadcasts wait to be kept already."""
+        return self._services.keeper.is_full
+
+    async def publish_and_keep(self, message: UserBroadcast, subtopic: str, persist: Persist) -> str | None:
+        """Send a broadcast to a private topic as `publish` does, and return the id under which it is kept if it is."""
+        kept_as: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+        def done(id_: str | None) -> None:
+            if not kept_as.done():  # whoever asked may have gone
+                kept_as.set_result(id_)
+
+        self.publish(self._services.keeper.keep(subtopic, message, persist, done), subtopic, private=True)
+        return await kept_as
+
     def refuses_events(self, messages: int) -> bool:
         """Count messages that are to be published, and say whether they are too many."""
         return self._gate.refuses_events(self._services.clock(), messages)
@@ -173,9 +194,14 @@ class Node:
         """Return who has a token. Raises TokenRefused."""
         return await self.permissions.identify(token)
 
-    async def refuses_write(self, claims: Claims, subtopic: str) -> WriteRefusal | None:
-        """Return why whoever has these claims may not broadcast to a private topic, or None. Raises our errors."""
-        return await self.permissions.write(claims, subtopic, "broadcast")
+    async def refuses_write(
+        self, claims: Claims, subtopic: str, extension: Extension = "broadcast"
+    ) -> WriteRefusal | None:
+        """Return why whoever has these claims may not broadcast to a private topic, or None. Raises our errors.
+
+        With the extension `persistence`: why it may not have a broadcast kept.
+        """
+        return await self.permissions.write(claims, subtopic, extension)
 
     def _publish_from_database(self, found: DatabaseBroadcast, xid: int) -> None:
         """Send what a transaction wrote to all who listen, but to those for whom a replay has made it an old story."""
@@ -227,6 +253,7 @@ class Node:
         try:
             async with asyncio.timeout_at(until):
                 await self._empty.wait()
+                await self._services.keeper.finish()
         except TimeoutError:
             return
 

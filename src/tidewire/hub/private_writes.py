@@ -1,13 +1,15 @@
 """Holds back what one client writes to its private channels until the policies have said whether it may.
 
-They are asked once for each kind of message and each token; what comes in between waits in its order. Sends nothing.
+They are asked once for each kind of message and each token; what comes in between waits in its order. A broadcast that
+may be sent but not kept is passed on without its wish to be kept. Sends nothing.
 """
 
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import structlog
+from msgspec import structs
 
 from tidewire.hub.permissions import Permissions, write_refusal_of
 from tidewire.model.claims import Claims
@@ -26,23 +28,32 @@ MOST_WAITING_BYTES: Final = 1024 * 1024
 """As above; the message that goes beyond it still waits, so that a large one can be sent at all."""
 
 
-class _Line:
-    """The writes of one kind to one channel. `verdict` is None until there is one that holds for the token."""
+Verdicts = Mapping[Extension, WriteRefusal | None]
 
-    __slots__ = ("is_asking", "verdict", "waiting")
+
+class _Line:
+    """Writes that keep their order: the broadcasts of a channel, or its presence calls."""
+
+    __slots__ = ("is_asking", "verdicts", "waiting")
 
     def __init__(self) -> None:
         self.is_asking = False
-        self.verdict: tuple[WriteRefusal | None] | None = None
+        self.verdicts: dict[Extension, WriteRefusal | None] = {}
+        """Those that hold for the token."""
         self.waiting: deque[Write] = deque()
 
 
 class _Channel:
-    __slots__ = ("claims", "lines")
+    __slots__ = ("broadcasts", "claims", "presence")
 
     def __init__(self, claims: Claims) -> None:
         self.claims = claims
-        self.lines: dict[Extension, _Line] = {"broadcast": _Line(), "presence": _Line()}
+        self.broadcasts = _Line()
+        self.presence = _Line()
+
+
+_DENIALS: Final = frozenset({"unauthorized", "rls_policy_error"})
+"""What a policy says that does not allow it, in one way or the other."""
 
 
 class PrivateWrites:
@@ -72,8 +83,8 @@ class PrivateWrites:
             self._channels[channel.number] = _Channel(claims)
             return
         found.claims = claims
-        for line in found.lines.values():
-            line.verdict = None
+        for line in (found.broadcasts, found.presence):
+            line.verdicts.clear()
 
     def claims(self, channel: ChannelRef) -> Claims | None:
         """Return whose token a channel lives on; None when it is gone."""
@@ -84,7 +95,7 @@ class PrivateWrites:
         """Drop what waits: its channel is gone."""
         found = self._channels.pop(channel.number, None)
         if found is not None:
-            for line in found.lines.values():
+            for line in (found.broadcasts, found.presence):
                 while line.waiting:
                     self._take(line)
 
@@ -93,11 +104,9 @@ class PrivateWrites:
         channel = self._channels.get(write.channel.number)
         if channel is None:
             return
-        line = channel.lines["broadcast" if isinstance(write, Publish) else "presence"]
-        if isinstance(write, Untrack) and not line.waiting:
-            self._finish(write, None)  # nobody needs a permission to leave
-        elif line.verdict is not None and not line.waiting:
-            self._finish(write, line.verdict[0])
+        line = channel.broadcasts if isinstance(write, Publish) else channel.presence
+        if not line.waiting and _unknown(write, line.verdicts) is None:
+            self._finish(*_decide(write, line.verdicts))
         elif self._is_full() and not isinstance(write, Untrack):
             self._finish(write, "increase_connection_pool")
         else:
@@ -112,19 +121,21 @@ class PrivateWrites:
         return self._waiting >= MOST_WAITING or self._waiting_bytes >= MOST_WAITING_BYTES
 
     async def _judge(self, ref: ChannelRef, channel: _Channel, line: _Line) -> None:
-        """Ask until the answer is about the channel's token of now, then finish what waits for it."""
-        extension: Extension = "broadcast" if line is channel.lines["broadcast"] else "presence"
+        """Ask what must be known of the first that waits and finish it when all is, until none waits."""
+        passing: dict[Extension, WriteRefusal | None] = {}  # hold for what waits now, and for nothing later
         try:
-            while True:
+            while line.waiting and self._channels.get(ref.number) is channel:
+                known = line.verdicts | passing
+                extension = _unknown(line.waiting[0], known)
+                if extension is None:
+                    self._finish(*_decide(self._take(line), known))
+                    continue
                 claims = channel.claims
                 verdict, lasts = await self._ask(claims, ref, extension)
-                if claims is channel.claims:
-                    break
+                if claims is channel.claims:  # otherwise the answer is about a token of the past
+                    (line.verdicts if lasts else passing)[extension] = verdict
         finally:
             line.is_asking = False
-        line.verdict = (verdict,) if lasts else None
-        while line.waiting and self._channels.get(ref.number) is channel:
-            self._finish(self._take(line), verdict)
 
     async def _ask(self, claims: Claims, ref: ChannelRef, extension: Extension) -> tuple[WriteRefusal | None, bool]:
         """Return the verdict and whether it lasts: what could not be judged now can be judged later."""
@@ -142,6 +153,32 @@ class PrivateWrites:
         self._waiting -= 1
         self._waiting_bytes -= _size(write)
         return write
+
+
+def _unknown(write: Write, known: Verdicts) -> Extension | None:
+    """Return what has to be asked before it is known what becomes of a write."""
+    if isinstance(write, Publish):
+        if "broadcast" not in known:
+            return "broadcast"
+        asks_more = write.persist is not None and known["broadcast"] is None and "persistence" not in known
+        return "persistence" if asks_more else None
+    if isinstance(write, Untrack) or "presence" in known:
+        return None  # nobody needs a permission to leave
+    return "presence"
+
+
+def _decide(write: Write, known: Verdicts) -> tuple[Write, WriteRefusal | None]:
+    """Return the write as it may be carried out, or with the reason why not."""
+    if isinstance(write, Untrack):
+        return write, None
+    if isinstance(write, Track):
+        return write, known["presence"]
+    if known["broadcast"] is not None or write.persist is None:
+        return write, known["broadcast"]
+    refusal = known["persistence"]
+    if refusal in _DENIALS:
+        return structs.replace(write, persist=None), None
+    return write, refusal  # whether it may be kept could not be found out: it can be sent again
 
 
 def _size(write: Write) -> int:

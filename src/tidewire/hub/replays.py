@@ -1,7 +1,7 @@
 """Joins a channel's kept broadcasts to its live ones: none is lost between the two, and none is told twice.
 
 What could be seen when the kept ones were read is replayed or too old, and everything else is live: transactions tell
-which is which. What the log brings meanwhile is collected.
+which is which. What the log brings meanwhile is collected, and so is what clients send that is to be kept.
 """
 
 from collections import deque
@@ -13,11 +13,11 @@ import msgspec
 import structlog
 
 from tidewire.hub.topics import Member
-from tidewire.model.errors import TidewireError
+from tidewire.model.errors import PostgresError, TidewireError
 from tidewire.model.position import Lsn
 from tidewire.model.reasons import REPLAY_FAILED, Reason
 from tidewire.model.snapshot import Snapshot
-from tidewire.ports import Kept, KeptBroadcasts
+from tidewire.ports import Keeping, Kept, KeptBroadcasts
 from tidewire.wire.join import Replay
 from tidewire.wire.message import UserBroadcast
 from tidewire.wire.session_address import PREFIX
@@ -37,15 +37,37 @@ MOST_RECENT_BYTES: Final = 4 * 1024 * 1024
 _encode = msgspec.json.Encoder().encode
 
 
+class Origin:
+    """The transaction of a live broadcast. One that a client sent gets its `xid` only when it has been stored."""
+
+    __slots__ = ("_id", "is_lost", "xid")
+
+    def __init__(self, xid: int | None = None, *, id_: str = "") -> None:
+        self.xid = xid
+        self.is_lost = False
+        """Whether it turned out that it cannot be stored."""
+        self._id = id_
+
+    def is_news(self, kept: Kept) -> bool:
+        """Say whether whoever was replayed these has still to be told."""
+        if self.xid is not None:
+            return not kept.snapshot.sees(self.xid)
+        # Perhaps it has just been committed, and could be seen.
+        return not self.is_lost and all(each.id != self._id for each in kept.broadcasts)
+
+
+Live = tuple[Origin, UserBroadcast]
+
+
 class Collector:
-    """What transactions sent to a topic since a join asked for its kept broadcasts."""
+    """What was sent to a topic, and is kept, since a join asked for its kept broadcasts."""
 
     __slots__ = ("_bytes", "_live", "_recent")
 
-    def __init__(self, recent: Sequence[tuple[int, UserBroadcast]]) -> None:
+    def __init__(self, recent: Sequence[Live]) -> None:
         """Begin with what was sent just before: its transactions may be in the log already and visible only later."""
         self._recent = recent
-        self._live: list[tuple[int, UserBroadcast]] = []
+        self._live: list[Live] = []
         self._bytes = 0
 
     @property
@@ -53,15 +75,15 @@ class Collector:
         """Whether something may be missing."""
         return len(self._live) >= MOST_COLLECTED or self._bytes >= MOST_COLLECTED_BYTES
 
-    def add(self, xid: int, broadcast: UserBroadcast) -> None:
-        """Take a broadcast of a transaction, unless there is no room."""
+    def add(self, live: Live) -> None:
+        """Take a broadcast, unless there is no room."""
         if not self.is_full:
-            self._live.append((xid, broadcast))
-            self._bytes += len(broadcast.payload)
+            self._live.append(live)
+            self._bytes += len(live[1].payload)
 
     def missed(self, kept: Kept) -> list[UserBroadcast]:
         """Return, in their order, those that came too late to be kept ones: send them behind these."""
-        return [broadcast for xid, broadcast in (*self._recent, *self._live) if not kept.snapshot.sees(xid)]
+        return [broadcast for origin, broadcast in (*self._recent, *self._live) if origin.is_news(kept)]
 
 
 class Replays:
@@ -69,7 +91,7 @@ class Replays:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._recent: deque[tuple[float, str, int, UserBroadcast]] = deque()
+        self._recent: deque[tuple[float, str, Live]] = deque()
         self._recent_bytes = 0
         self._collectors: dict[str, list[Collector]] = {}
         self._told: dict[Member, tuple[str, Lsn]] = {}
@@ -82,7 +104,7 @@ class Replays:
     def collecting(self, subtopic: str) -> Iterator[Collector]:
         """Collect live broadcasts for the time of the block: enter it before the kept ones are read."""
         since_s = self._clock() - RECENT_S
-        recent = [(xid, sent) for at_s, topic, xid, sent in self._recent if topic == subtopic and at_s >= since_s]
+        recent = [live for at_s, topic, live in self._recent if topic == subtopic and at_s >= since_s]
         collector = Collector(recent)
         collectors = self._collectors.setdefault(subtopic, [])
         collectors.append(collector)
@@ -123,13 +145,23 @@ class Replays:
 
     def take(self, subtopic: str, xid: int, broadcast: UserBroadcast) -> list[Member]:
         """Collect a live broadcast for those who are joining; return the members for which it is an old one."""
-        for collector in self._collectors.get(subtopic, ()):
-            collector.add(xid, broadcast)
-        self._recent.append((self._clock(), subtopic, xid, broadcast))
-        self._recent_bytes += len(broadcast.payload)
-        while len(self._recent) > MOST_RECENT or self._recent_bytes > MOST_RECENT_BYTES:
-            self._recent_bytes -= len(self._recent.popleft()[3].payload)
+        self._collect(subtopic, (Origin(xid), broadcast))
         return [member for member, snapshot in self._topics.get(subtopic, {}).items() if snapshot.sees(xid)]
+
+    def take_sent(self, subtopic: str, id_: str, broadcast: UserBroadcast) -> Origin:
+        """Collect what a client sends now and what will be stored under this id; tell the origin what came of that."""
+        origin = Origin(id_=id_)
+        self._collect(subtopic, (origin, broadcast))
+        return origin
+
+    def _collect(self, subtopic: str, live: Live) -> None:
+        for collector in self._collectors.get(subtopic, ()):
+            collector.add(live)
+        self._recent.append((self._clock(), subtopic, live))
+        self._recent_bytes += len(live[1].payload)
+        while len(self._recent) > MOST_RECENT or self._recent_bytes > MOST_RECENT_BYTES:
+            _, _, (_, oldest) = self._recent.popleft()
+            self._recent_bytes -= len(oldest.payload)
 
 
 class NothingKept:
@@ -137,6 +169,11 @@ class NothingKept:
 
     async def read(self, topic: str, *, since_ms: int, limit: int, most_bytes: int) -> Kept:  # noqa: ARG002 - the contract's parameters
         return NOTHING_KEPT
+
+    async def keep(self, broadcasts: Sequence[Keeping]) -> int:
+        raise PostgresError(
+            f"keeping {len(broadcasts)} broadcasts: expected a database that does, got one that does not"
+        )
 
 
 async def read_kept(

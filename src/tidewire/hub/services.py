@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from tidewire.hub.gate import Gate
+from tidewire.hub.keeper import Keeper
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.replays import Replays
 from tidewire.hub.subscriptions import Subscriptions
@@ -43,3 +44,4 @@ class Services:
         self.replays = Replays(clock)
         self.live = asyncio.Event()
         self.counts: Counter[str] = Counter()
+        self.keeper = Keeper(kept, self.replays, self.counts, tasks)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Final
 
+from tidewire.hub.guards import Guards
 from tidewire.hub.wishes import Wish, judge
+from tidewire.match.finding import Broken
 from tidewire.match.matcher import Matcher
-from tidewire.match.plan import Broken
-from tidewire.match.subscription import Audience, Subscription
+from tidewire.match.subscription import ANY, Audience, Subscription
 from tidewire.model.errors import TidewireError
 from tidewire.model.position import Lsn
 from tidewire.ports import Tables
@@ -27,9 +28,10 @@ Judged = Sequence[Wish | str]
 class Subscriptions:
     """First `judge`, which waits for the database; then `replace`, from which on every change is matched."""
 
-    def __init__(self, matcher: Matcher, tables: Tables) -> None:
+    def __init__(self, matcher: Matcher, tables: Tables, guards: Guards) -> None:
         self._matcher = matcher
         self._tables = tables
+        self._guards = guards
         self._numbers = count(1)
         self._channels: dict[tuple[int, int], list[int]] = {}
         self._owners: dict[int, tuple[int, ChannelRef]] = {}
@@ -39,8 +41,20 @@ class Subscriptions:
 
     async def judge(self, question: Subscribe) -> Judged:
         """Ask the database about all bindings. Raises PostgresError when it cannot be asked."""
-        role = question.grant.claims.role
-        return [await judge(binding, role, self._tables) for binding in question.bindings]
+        claims = question.grant.claims
+        judged = [await judge(binding, claims, self._tables) for binding in question.bindings]
+        for wish in judged:
+            if isinstance(wish, Wish):
+                await self._load_rules(wish, claims.role)
+        return judged
+
+    async def _load_rules(self, wish: Wish, role: str) -> None:
+        """Read the rules of these tables now: what changes them afterwards is in the log behind this point."""
+        for target in wish.targets:
+            if ANY not in target:
+                for relation in await self._tables.published(*target):
+                    if missing := self._guards.missing(relation, (role,)):
+                        await self._guards.load(relation, missing)
 
     async def log_end(self) -> Lsn:
         """Return where the log ends, or ended a moment ago. Raises PostgresError as well."""
@@ -49,7 +63,8 @@ class Subscriptions:
     def replace(self, connection: int, question: Subscribe, judged: Judged) -> tuple[str | None, ...]:
         """Follow what was judged instead of what the channel followed; return for each binding why not, or None."""
         self.forget(connection, question.channel)
-        audience = Audience(question.grant.claims.role)
+        claims = question.grant.claims
+        audience = Audience(claims.role)
         topic = (LEGACY if question.legacy else "") + PREFIX + question.channel.subtopic
         refusals: list[str | None] = []
         for binding, wish in zip(question.bindings, judged, strict=True):
@@ -68,7 +83,10 @@ class Subscriptions:
                     filter=wish.filter,
                     select=wish.select,
                     audience=audience,
+                    claims=claims.values,
+                    reads=wish.reads,
                     truncate=wish.truncate,
+                    moves=wish.moves,
                 )
                 for schema, table in wish.targets
             ]

@@ -12,10 +12,12 @@ from msgspec import Struct
 from tidewire.filters.checks import check_conditions
 from tidewire.filters.grammar import Condition, parse_filter
 from tidewire.hub.wish_texts import shortened, show_params, show_wish
+from tidewire.match.policy_claims import check_claims
 from tidewire.match.row_filter import row_filter
 from tidewire.match.rule import TableAccess
 from tidewire.match.subscription import ANY, Compile, Select
 from tidewire.model import reasons
+from tidewire.model.claims import Claims
 from tidewire.model.errors import ConfigurationError
 from tidewire.model.relation import PgType, Relation
 from tidewire.ports import Tables
@@ -40,7 +42,10 @@ class Wish(Struct, frozen=True):
     filter: str
     select: Select
     compile: Compile | None
+    reads: tuple[str, ...]
+    """The columns that the filter reads."""
     truncate: bool
+    moves: bool
 
 
 class _Refused(Exception):  # noqa: N818 - carries the text for the client out of the checks
@@ -51,19 +56,19 @@ class _Objection(Exception):  # noqa: N818 - carries what the database objects t
     pass
 
 
-async def judge(binding: Binding, role: str, tables: Tables) -> Wish | str:
+async def judge(binding: Binding, claims: Claims, tables: Tables) -> Wish | str:
     """Return what to subscribe to, or the text that refuses: the same wish would be refused again.
 
     Raises PostgresError when the database cannot be asked: try again later if it is retryable.
     """
     try:
-        return await _judge(binding, role, tables)
+        return await _judge(binding, claims, tables)
     except _Refused as refused:
         return shortened(str(refused))
 
 
-async def _judge(binding: Binding, role: str, tables: Tables) -> Wish:
-    target = binding.target
+async def _judge(binding: Binding, claims: Claims, tables: Tables) -> Wish:
+    target, role = binding.target, claims.role
     if binding.refusal is not None:
         raise _Refused(binding.refusal)
     if target is None:
@@ -75,7 +80,9 @@ async def _judge(binding: Binding, role: str, tables: Tables) -> Wish:
     if not relations:
         raise _Refused(reasons.table_not_published(show_wish(binding, conditions)))
     try:
-        await _check_policies(role, relations, tables, every=ANY not in target)
+        await _check_claims(claims, relations, tables)
+        if binding.moves:
+            _check_moves(relations)
         locales = await _check_filter(conditions, role, relations, tables)
         select = await _check_select(binding.select, role, relations, tables)
     except _Objection as objection:
@@ -86,7 +93,9 @@ async def _judge(binding: Binding, role: str, tables: Tables) -> Wish:
         filter=binding.filter,
         select=select,
         compile=row_filter(conditions, locales) if conditions else None,
+        reads=tuple(condition.column for condition in conditions),
         truncate=binding.truncate,
+        moves=binding.moves,
     )
 
 
@@ -109,19 +118,19 @@ async def _access(role: str, relation: Relation, tables: Tables) -> TableAccess:
     return access
 
 
-async def _check_policies(role: str, relations: Sequence[Relation], tables: Tables, *, every: bool) -> None:
-    """Refuse what would never be delivered: of a named table every part must be open, of a wildcard some table."""
-    protected: Relation | None = None
+async def _check_claims(claims: Claims, relations: Sequence[Relation], tables: Tables) -> None:
+    """Refuse a role that is not there, and claims that no policy could be judged by."""
     for relation in relations:
-        if (await _access(role, relation, tables)).unrestricted:
-            if not every:
-                return
-        else:
-            protected = protected or relation
-            if every:
-                break
-    if protected is not None:
-        raise _Objection(reasons.rows_protected(protected.qualified_name, role))
+        if not (await _access(claims.role, relation, tables)).unrestricted:
+            with _objecting():
+                check_claims(claims.values)
+
+
+def _check_moves(relations: Sequence[Relation]) -> None:
+    """Refuse to tell of rows that come into sight where the log does not say how they were before."""
+    for relation in relations:
+        if relation.identity != "full":
+            raise _Objection(reasons.moves_need_old_rows(relation.qualified_name))
 
 
 async def _check_filter(

@@ -1,10 +1,11 @@
 """Finds the subscriptions that a change concerns: by table, by event, by value. Knows nothing of who may see what."""
 
+from collections.abc import Collection
 from typing import Final
 
-from tidewire.match.plan import Broken, FilterGroup, Finding, Plan
+from tidewire.match.finding import NEW, OLD, Broken, Finding
+from tidewire.match.plan import FilterGroup, Plan
 from tidewire.match.subscription import ANY, Cohort, Compile, Subscription
-from tidewire.model.change import Change
 from tidewire.model.relation import Relation
 
 MAX_PLANS: Final = 1024
@@ -14,47 +15,63 @@ MAX_PLANS: Final = 1024
 class EventIndex:
     """The subscriptions to one event of one table, or of the tables of one wildcard."""
 
-    __slots__ = ("_filtered", "_plans", "_unfiltered")
+    __slots__ = ("_filtered", "_moving", "_plans", "_unfiltered")
 
     def __init__(self) -> None:
         self._unfiltered = FilterGroup(None)
         self._filtered: dict[str, FilterGroup] = {}
         self._plans: dict[tuple[str, str], Plan] = {}
+        self._moving = 0
 
     def __bool__(self) -> bool:
         return bool(self._filtered or self._unfiltered)
 
     def add(self, wish: Subscription, compile: Compile | None, broken: list[Broken]) -> Cohort:  # noqa: A002 - as above
-        """Find the subscription's cohort, or make it, and join it."""
+        """Take a subscription in and return its cohort."""
         group = self._unfiltered if compile is None else self._filtered.get(wish.filter)
         if group is None:
             group = self._filtered[wish.filter] = FilterGroup(compile)
         cohort = group.add(wish)
+        self._moving += wish.moves
         for plan in self._plans.values():
             plan.place(group, broken)
         return cohort
 
-    def drop(self, cohort: Cohort) -> None:
-        """Forget a cohort that has become empty, and its filter when nobody else uses it."""
-        wish = cohort.wish
+    def remove(self, wish: Subscription) -> Cohort:
+        """Let a subscription go, and forget its filter when nobody else uses it; return its cohort."""
         group = self._filtered[wish.filter] if wish.filter.strip() else self._unfiltered
-        group.drop(cohort)
+        cohort = group.remove(wish)
+        self._moving -= wish.moves
         if group or group is self._unfiltered:
-            return
+            return cohort
         del self._filtered[wish.filter]
         if not self._filtered:
             self._plans.clear()
         for plan in self._plans.values():
             plan.displace(group)
+        return cohort
 
-    def collect(self, change: Change, finding: Finding) -> None:
-        """Add the cohorts that wish to hear of this row, which is read only where a filter asks for its values."""
-        finding.cohorts += self._unfiltered.cohorts
-        if not self._filtered:
-            return
-        row = change.old if change.operation == "DELETE" else change.new
-        if row is not None:
-            self._plan(change.relation, finding.broken).collect(row, finding)
+    def collect(self, finding: Finding) -> None:
+        """Add those who wish to hear of this row, which is read only where a filter or a policy asks for its values."""
+        self._collect(finding)
+        if self._moving and finding.follows_moves:
+            finding.look(OLD, moving_only=True)
+            self._collect(finding)
+            finding.look(NEW, moving_only=False)
+
+    def collect_moves(self, finding: Finding) -> None:
+        """Add those who asked for another event, and follow rows into and out of sight."""
+        if self._moving:
+            for side in (OLD, NEW):
+                finding.look(side, moving_only=True)
+                self._collect(finding)
+            finding.look(NEW, moving_only=False)
+
+    def _collect(self, finding: Finding) -> None:
+        if self._unfiltered:
+            self._unfiltered.collect(finding)
+        if self._filtered and (row := finding.row) is not None:
+            self._plan(finding.change.relation, finding.broken).collect(row, finding)
 
     def _plan(self, relation: Relation, broken: list[Broken]) -> Plan:
         name = (relation.schema, relation.name)
@@ -75,35 +92,52 @@ class EventIndex:
 class TableIndex:
     """The subscriptions to one table, or to the tables of one wildcard."""
 
-    __slots__ = ("_events", "_truncating")
+    __slots__ = ("_events", "_roles", "_truncating")
 
     def __init__(self) -> None:
         self._events: dict[str, EventIndex] = {}
         self._truncating: dict[Cohort, None] = {}
+        self._roles: dict[str, int] = {}
 
     def __bool__(self) -> bool:
         return bool(self._events)
 
-    def add(self, wish: Subscription, compile: Compile | None, broken: list[Broken]) -> Cohort:  # noqa: A002 - as above
-        """Put a subscription into its cohort, which must be dropped when its last member has left."""
+    @property
+    def roles(self) -> Collection[str]:
+        """The roles of those who subscribe."""
+        return self._roles.keys()
+
+    def add(self, wish: Subscription, compile: Compile | None, broken: list[Broken]) -> None:  # noqa: A002 - as above
+        """Take a subscription in."""
+        role = wish.audience.role
+        self._roles[role] = self._roles.get(role, 0) + 1
         cohort = self._events.setdefault(wish.event, EventIndex()).add(wish, compile, broken)
         if wish.truncate:
             self._truncating[cohort] = None
-        return cohort
 
-    def drop(self, cohort: Cohort) -> None:
-        """Forget a cohort that has become empty."""
-        event = cohort.wish.event
-        self._events[event].drop(cohort)
-        if not self._events[event]:
-            del self._events[event]
-        self._truncating.pop(cohort, None)
+    def remove(self, wish: Subscription) -> None:
+        """Let a subscription go."""
+        role = wish.audience.role
+        self._roles[role] -= 1
+        if not self._roles[role]:
+            del self._roles[role]
+        index = self._events[wish.event]
+        cohort = index.remove(wish)
+        if not index:
+            del self._events[wish.event]
+        if not cohort:
+            self._truncating.pop(cohort, None)
 
-    def collect(self, change: Change, finding: Finding) -> None:
-        """Add the cohorts that wish to hear of this change. Raises DecodeError where a filter needs a damaged row."""
-        if change.operation == "TRUNCATE":
+    def collect(self, finding: Finding) -> None:
+        """Add those who wish to hear of a change. Raises DecodeError where a filter or policy needs a damaged row."""
+        operation = finding.change.operation
+        if operation == "TRUNCATE":
             finding.cohorts += self._truncating
             return
-        for event in (change.operation, ANY):
+        for event in (operation, ANY):
             if (index := self._events.get(event)) is not None:
-                index.collect(change, finding)
+                index.collect(finding)
+        if finding.follows_moves:
+            for event in ("INSERT", "DELETE"):
+                if (index := self._events.get(event)) is not None:
+                    index.collect_moves(finding)

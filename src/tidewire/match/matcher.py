@@ -1,13 +1,18 @@
-"""Turns changes into who wishes to hear of them. Pure: it decides nothing about visibility and sends nothing."""
+"""Turns changes into who wishes to hear of them, and may as far as policies can be judged here. Sends nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from tidewire.match.candidates import Candidates
+from tidewire.match.finding import Broken, Finding
+from tidewire.match.guard import Guard
 from tidewire.match.index import TableIndex
-from tidewire.match.plan import Broken, Finding
-from tidewire.match.subscription import ANY, Cohort, Compile, Subscription
+from tidewire.match.rule import Rule
+from tidewire.match.subscription import ANY, Compile, Subscription
 from tidewire.model.change import Change
 from tidewire.model.relation import Relation
+
+_OPEN: Final[Mapping[int, Guard]] = {}
 
 
 class Matcher:
@@ -18,71 +23,77 @@ class Matcher:
 
     def __init__(self) -> None:
         self._tables: dict[tuple[str, str], TableIndex] = {}
-        self._cohorts: dict[int, Cohort] = {}
+        self._subscriptions: dict[int, Subscription] = {}
         self._connections: dict[int, set[int]] = {}
 
     def __len__(self) -> int:
-        return len(self._cohorts)
+        return len(self._subscriptions)
 
     def add(self, subscription: Subscription, compile: Compile | None = None) -> Sequence[Broken]:  # noqa: A002 - what it does
         """Match from the next change on. Give `compile` exactly when there is a filter; subscriptions share it by text.
 
         Returns what is wrong with the filter as far as tables were seen already: refuse the subscription and remove it.
         """
-        if subscription.id in self._cohorts:
+        if subscription.id in self._subscriptions:
             raise ValueError(f"subscription {subscription.id} is here already")
         if bool(subscription.filter.strip()) != (compile is not None):
             raise ValueError("a filter must come with its compile function, and only a filter")
         table = self._tables.setdefault((subscription.schema, subscription.table), TableIndex())
         broken: list[Broken] = []
-        self._cohorts[subscription.id] = table.add(subscription, compile, broken)
+        table.add(subscription, compile, broken)
+        self._subscriptions[subscription.id] = subscription
         self._connections.setdefault(subscription.connection, set()).add(subscription.id)
         return broken
 
     def remove(self, subscription_id: int) -> None:
         """Stop matching, also for what `match` has returned already. One that is gone is no error: leaving may race."""
-        cohort = self._cohorts.pop(subscription_id, None)
-        if cohort is None:
+        subscription = self._subscriptions.pop(subscription_id, None)
+        if subscription is None:
             return
-        connection = cohort.remove(subscription_id)
-        others = self._connections[connection]
+        others = self._connections[subscription.connection]
         others.discard(subscription_id)
         if not others:
-            del self._connections[connection]
-        if not cohort:
-            self._drop(cohort)
+            del self._connections[subscription.connection]
+        pattern = (subscription.schema, subscription.table)
+        table = self._tables[pattern]
+        table.remove(subscription)
+        if not table:
+            del self._tables[pattern]
 
     def remove_connection(self, connection: int) -> None:
         """Remove everything that a closed connection had subscribed to."""
         for subscription_id in tuple(self._connections.get(connection, ())):
             self.remove(subscription_id)
 
-    def match(self, changes: Iterable[Change]) -> Candidates:
-        """Return who wishes to hear of these changes, all of one transaction or not, in their order."""
+    def roles(self, relation: Relation) -> set[str]:
+        """Return the roles of those who subscribe to a table: their rules have to be known before its changes come."""
+        return {role for table in self._concerned(relation.schema, relation.name) for role in table.roles}
+
+    def match(self, changes: Iterable[Change], guards: Mapping[int, Guard] = _OPEN) -> Candidates:
+        """Return who wishes to hear of these changes, all of one transaction or not, in their order.
+
+        `guards` say by the table's number who may; without one everybody may see everything.
+        """
         broken: list[Broken] = []
-        findings: list[tuple[Change, Finding]] = []
+        failed: dict[Rule, None] = {}
+        findings: list[Finding] = []
         relation: Relation | None = None
         tables: list[TableIndex] = []
+        guard: Guard | None = None
         for change in changes:
             if change.relation is not relation:  # mostly many rows of one table follow each other
                 relation = change.relation
                 tables = self._concerned(relation.schema, relation.name)
+                guard = guards.get(relation.oid)
             if not tables:
                 continue
-            finding = Finding(broken)
+            finding = Finding(change, guard, broken, failed)
             for table in tables:
-                table.collect(change, finding)
+                table.collect(finding)
             if finding:
-                findings.append((change, finding))
-        return Candidates(findings, broken)
+                findings.append(finding)
+        return Candidates(findings, broken, tuple(failed))
 
     def _concerned(self, schema: str, name: str) -> list[TableIndex]:
         patterns = ((schema, name), (schema, ANY), (ANY, name), (ANY, ANY))
         return [table for pattern in patterns if (table := self._tables.get(pattern)) is not None]
-
-    def _drop(self, cohort: Cohort) -> None:
-        pattern = (cohort.wish.schema, cohort.wish.table)
-        table = self._tables[pattern]
-        table.drop(cohort)
-        if not table:
-            del self._tables[pattern]

@@ -4,85 +4,71 @@ Knows rows and filters, but neither events nor names of tables.
 """
 
 from collections.abc import Callable
-
-from msgspec import Struct
+from typing import Final
 
 from tidewire.filters.answer import UNDECIDED, Predicate
-from tidewire.match.subscription import (
-    Audience,
-    Cohort,
-    Compile,
-    CompiledFilter,
-    Select,
-    Subscription,
-)
+from tidewire.match.audiences import AudienceIndex
+from tidewire.match.finding import BY_FILTER, CERTAIN, Broken, Doubt, Finding
+from tidewire.match.subscription import Audience, Cohort, Cohorts, Compile, CompiledFilter, Subscription
 from tidewire.model.change import Row
 from tidewire.model.relation import Relation
 
-
-class Broken(Struct, frozen=True):
-    """A filter that cannot be applied to a table as it is now. Tell these subscriptions and remove them.
-
-    Those left in get nothing of this table, and no further report, until its shape changes or others join them. Of an
-    error that is not a TidewireError log the type only: its text may quote a row.
-    """
-
-    subscriptions: tuple[int, ...]
-    relation: Relation
-    error: Exception
-
-
-class Finding:
-    """Collects who is concerned by one change; `undecided` are those whose filter only Postgres can answer for it."""
-
-    __slots__ = ("broken", "cohorts", "undecided")
-
-    def __init__(self, broken: list[Broken]) -> None:
-        self.cohorts: list[Cohort] = []
-        self.undecided: list[Cohort] = []
-        self.broken = broken
-
-    def __bool__(self) -> bool:
-        return bool(self.cohorts or self.undecided)
+MAX_INDEXES: Final = 1024
+"""Tables for which the readers of one wildcard stay sorted by what they may see."""
 
 
 class FilterGroup:
-    """The cohorts that wish the same event of the same tables under the same filter text: evaluated once for all."""
+    """The subscriptions to the same event of the same tables under the same filter text: evaluated once for all."""
 
-    __slots__ = ("_cohorts", "_listed", "compile")
+    __slots__ = ("_by_role", "_indexes", "_members", "compile")
 
     def __init__(self, compile: Compile | None) -> None:  # noqa: A002 - what it does
         self.compile = compile
-        self._cohorts: dict[tuple[str, int, Select, Audience, bool], Cohort] = {}
-        self._listed: tuple[Cohort, ...] | None = None
+        self._members: dict[int, Subscription] = {}
+        self._by_role: dict[Audience, Cohorts] = {}
+        self._indexes: dict[int, AudienceIndex] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._cohorts)
-
-    @property
-    def cohorts(self) -> tuple[Cohort, ...]:
-        """All of them, kept as a tuple: among very many filters it is the cache misses that count."""
-        listed = self._listed
-        if listed is None:
-            self._listed = listed = tuple(self._cohorts.values())
-        return listed
+        return bool(self._members)
 
     @property
     def ids(self) -> tuple[int, ...]:
-        return tuple(each for cohort in self.cohorts for each in cohort.ids)
+        return tuple(self._members)
 
     def add(self, wish: Subscription) -> Cohort:
-        key = _cohort_key(wish)
-        cohort = self._cohorts.get(key)
-        if cohort is None:
-            cohort = self._cohorts[key] = Cohort(wish)
-            self._listed = None
-        cohort.add(wish)
+        """Take a subscription in and return whom it is among where nothing is hidden."""
+        self._members[wish.id] = wish
+        cohorts = self._by_role.get(wish.audience)
+        if cohorts is None:
+            cohorts = self._by_role[wish.audience] = Cohorts(wish.audience)
+        for index in self._indexes.values():
+            index.add(wish)
+        return cohorts.add(wish)
+
+    def remove(self, wish: Subscription) -> Cohort:
+        """Let a subscription go and return the cohort that it was in, which may be empty now."""
+        del self._members[wish.id]
+        for index in self._indexes.values():
+            index.remove(wish)
+        cohorts = self._by_role[wish.audience]
+        cohort = cohorts.remove(wish)
+        if not cohorts:
+            del self._by_role[wish.audience]
         return cohort
 
-    def drop(self, cohort: Cohort) -> None:
-        del self._cohorts[_cohort_key(cohort.wish)]
-        self._listed = None
+    def collect(self, finding: Finding, doubt: Doubt = CERTAIN) -> None:
+        """Add those who may see the row that the finding looks at; the filter holds for it, or is in `doubt`."""
+        if finding.guard is None:
+            for cohorts in self._by_role.values():
+                finding.take(cohorts, doubt)
+            return
+        oid = finding.change.relation.oid
+        index = self._indexes.get(oid)
+        if index is None or index.guard is not finding.guard:
+            if index is None and len(self._indexes) == MAX_INDEXES:
+                del self._indexes[next(iter(self._indexes))]
+            index = self._indexes[oid] = AudienceIndex(finding.guard, self._members.values())
+        index.collect(finding, doubt)
 
 
 Bucket = dict[FilterGroup, Predicate | None]
@@ -172,9 +158,9 @@ class Plan:
                     finding.broken.append(Broken(group.ids, self.relation, error))
                     continue
                 if answer is True:
-                    finding.cohorts += group.cohorts
+                    group.collect(finding)
                 elif answer is UNDECIDED:
-                    finding.undecided += group.cohorts
+                    group.collect(finding, BY_FILTER)
         for group in failed:
             self.displace(group)
 
@@ -188,11 +174,7 @@ class Plan:
             if column.canonical is not None:
                 value = column.canonical(value)
             if (group := column.exact.get(value)) is not None:
-                finding.cohorts += group.cohorts
+                group.collect(finding)
             if (bucket := column.others.get(value)) is not None:
                 buckets.append(bucket)
         return buckets
-
-
-def _cohort_key(wish: Subscription) -> tuple[str, int, Select, Audience, bool]:
-    return wish.topic, wish.wire_id, wish.select, wish.audience, wish.truncate

@@ -75,13 +75,18 @@ def audience_of(role: str, claims: Mapping[str, Any], reads: Iterable[Path]) -> 
     Each claim is named by its path, both as JSON. Raises ConfigurationError for claims that Postgres could not take as
     JSON, whether they are read or not: refuse such a token.
     """
-    _check(claims, 0)
+    check_claims(claims)
     found = []
     for path in sorted(set(reads)):
         value = _find(claims, path)
         if value is not _MISSING:
             found.append((_encode(list(path)), _encode(value)))
     return Audience(role, tuple(found))
+
+
+def check_claims(claims: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError for claims that Postgres could not take as JSON."""
+    _check(claims, 0)
 
 
 def session_settings(audience: Audience, names: Iterable[str]) -> dict[str, str]:

@@ -40,3 +40,5 @@ class Rule(Struct, frozen=True, eq=False):
     restriction: Restriction | None = None
     compiled: CompiledPolicies | None = None
     left_to_postgres: str = ""
+    announced: bool = False
+    """Whether the log has a message for every change of it. Otherwise a table described anew may be a sign of one."""

@@ -1,7 +1,7 @@
 """What readers wish, and groups of readers whose wishes are the same but for the connection. Evaluates nothing."""
 
-from collections.abc import Callable
-from typing import Final, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
 
 from msgspec import Struct
 
@@ -39,8 +39,15 @@ class Subscription(Struct, frozen=True, kw_only=True, gc=False):
     """As the client wrote it; blank for none. Subscriptions with the same text are evaluated together."""
     select: Select
     audience: Audience
+    """Whom it stands for where no policy binds: the role alone."""
+    claims: Mapping[str, Any] = {}
+    """Of the whole token; policies say which of them matter."""
+    reads: tuple[str, ...] = ()
+    """The columns that the filter reads: whoever may not read them may not filter by them."""
     truncate: bool = False
     """Also tell when the table is emptied, whatever the event and the filter."""
+    moves: bool = False
+    """Tell of rows that come into sight or go out of it, not only of those that are in sight afterwards."""
 
 
 class CompiledFilter(Struct, frozen=True):
@@ -68,34 +75,34 @@ class Receivers(Struct, frozen=True, gc=False):
     connections: tuple[int, ...]
 
 
+CohortKey = tuple[str, int, Select, bool, bool]
+
+
 class Cohort:
     """Subscriptions that differ in `id` and `connection` only, so whatever one of them gets, all get."""
 
-    __slots__ = ("_members", "_receivers", "audience", "select", "wish")
+    __slots__ = ("_members", "_receivers", "audience", "moves", "select", "wish")
 
-    def __init__(self, wish: Subscription) -> None:
+    def __init__(self, wish: Subscription, audience: Audience) -> None:
         self.wish = wish
         """The subscription that came first; read only what all members share, for it may itself be gone."""
-        self.audience = wish.audience
+        self.audience = audience
         self.select = wish.select
+        self.moves = wish.event if wish.moves else ""
+        """The event that those who follow moves asked for; empty for all others."""
         self._members: dict[int, int] = {}
         self._receivers: Receivers | None = None
 
     def __len__(self) -> int:
         return len(self._members)
 
-    @property
-    def ids(self) -> tuple[int, ...]:
-        return tuple(self._members)
-
     def add(self, subscription: Subscription) -> None:
         self._members[subscription.id] = subscription.connection
         self._receivers = None
 
-    def remove(self, subscription_id: int) -> int:
-        """Forget a member and return its connection."""
+    def remove(self, subscription: Subscription) -> None:
+        del self._members[subscription.id]
         self._receivers = None
-        return self._members.pop(subscription_id)
 
     def receivers(self) -> Receivers:
         """Return who is here now. The value is kept until somebody comes or goes: it costs nothing per change."""
@@ -116,3 +123,59 @@ class Cohort:
         present = set(self._members.values())
         connections = tuple(connection for connection in earlier.connections if connection in present)
         return Receivers(earlier.topic, earlier.ids, connections)
+
+
+class Cohorts:
+    """The cohorts of one audience under one filter, and of them those that follow moves."""
+
+    __slots__ = ("_by_key", "_moving", "_still", "audience")
+
+    def __init__(self, audience: Audience) -> None:
+        self.audience = audience
+        self._by_key: dict[CohortKey, Cohort] = {}
+        self._still: tuple[Cohort, ...] | None = None
+        self._moving: tuple[Cohort, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self._by_key)
+
+    @property
+    def still(self) -> tuple[Cohort, ...]:
+        """Those that do not follow moves. A kept tuple: among very many filters it is cache misses that count."""
+        if self._still is None:
+            self._list()
+        return self._still or ()
+
+    @property
+    def moving(self) -> tuple[Cohort, ...]:
+        if self._still is None:
+            self._list()
+        return self._moving
+
+    def add(self, wish: Subscription) -> Cohort:
+        key = _key(wish)
+        cohort = self._by_key.get(key)
+        if cohort is None:
+            cohort = self._by_key[key] = Cohort(wish, self.audience)
+            self._still = None
+        cohort.add(wish)
+        return cohort
+
+    def remove(self, wish: Subscription) -> Cohort:
+        """Take a member out and return its cohort, which may be empty now."""
+        key = _key(wish)
+        cohort = self._by_key[key]
+        cohort.remove(wish)
+        if not cohort:
+            del self._by_key[key]
+            self._still = None
+        return cohort
+
+    def _list(self) -> None:
+        cohorts = self._by_key.values()
+        self._moving = tuple(each for each in cohorts if each.moves)
+        self._still = tuple(each for each in cohorts if not each.moves)
+
+
+def _key(wish: Subscription) -> CohortKey:
+    return wish.topic, wish.wire_id, wish.select, wish.truncate, wish.moves

@@ -110,6 +110,12 @@ class Transaction(Struct, frozen=True):
     """Microseconds since 1970-01-01 UTC."""
     events: tuple[Event, ...]
     end_lsn: Lsn | None
+    renewed: tuple[int, ...] = ()
+    """Numbers of the tables that the log described since the part before, each ahead of its next change.
+
+    Postgres describes a table again when anything about it may have changed, and once on each connection: privileges
+    and policies that were read before are to be read again.
+    """
 
     @property
     def complete(self) -> bool:

@@ -243,9 +243,9 @@ def role_missing(role: str) -> str:
     return f'ERROR 42704 (undefined_object) role "{role}" does not exist'
 
 
-def rows_protected(table: str, role: str) -> str:
-    """The `exception` for a table whose policies would have to be asked. Ours alone; `table` is qualified."""
-    return (
-        f'ERROR 42501 (insufficient_privilege) row-level security is enabled for table {table} and role "{role}" does'
-        " not bypass it: changes of such a table go to roles with BYPASSRLS only"
+def moves_need_old_rows(table: str) -> str:
+    """Refuse to tell of moves in a table whose old rows are not in the log."""
+    return exception_raised(
+        f"`moves` needs the old rows of {table} in the log, where there are only their keys: "
+        f"run ALTER TABLE {table} REPLICA IDENTITY FULL"
     )

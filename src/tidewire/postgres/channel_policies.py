@@ -97,7 +97,7 @@ class PostgresChannelPolicies:
             try:
                 cursor = await connection.execute(queries.load("channel_store"), asked)
             except pg.CheckViolation as error:
-                if _is_partition_missing(error):
+                if is_partition_missing(error):
                     raise _PartitionMissing from None
                 raise
             except pg.InsufficientPrivilege:
@@ -121,7 +121,7 @@ class PostgresChannelPolicies:
             except pg.InsufficientPrivilege:
                 return "unauthorized"
             except psycopg.Error as error:
-                if _is_partition_missing(error):
+                if is_partition_missing(error):
                     raise _PartitionMissing from None
                 _report("write", question, extension, error)
                 return "rls_policy_error"
@@ -215,7 +215,7 @@ def _report(action: str, question: _Question, extension: str, error: psycopg.Err
     )
 
 
-def _is_partition_missing(error: psycopg.Error) -> bool:
+def is_partition_missing(error: psycopg.Error) -> bool:
     """Tell it from a broken CHECK, which has the same code but names a constraint."""
     found = error.diag
     return error.sqlstate == pg.CheckViolation.sqlstate and (found.table_name, found.constraint_name) == (

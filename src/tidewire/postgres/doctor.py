@@ -95,6 +95,7 @@ def _objects(connection: Connection, publications: Sequence[str]) -> Objects:
         "roles": list(findings_publication.ROLES),
         "schemas": list(findings_publication.SCHEMAS),
         "publications": list(publications),
+        "event_triggers": list(findings_access.EVENT_TRIGGERS),
     }
     objects = _one(connection, "doctor_objects", Objects, parameters)
     if not objects.migrations_readable:

@@ -74,6 +74,8 @@ class Objects(Struct, frozen=True, kw_only=True):
     unapplied_migrations: tuple[str, ...] = ()
     """Those that this Tidewire ships and the database has not seen, or not with this text."""
     publications: tuple[Publication, ...]
+    event_triggers: dict[str, str] = {}
+    """When each fires: `A` always, `O` or `R` in one kind of session only, `D` never."""
     publishable: tuple[tuple[str, str], ...]
     """A few tables of the user, as examples in a fix."""
 

@@ -1,4 +1,4 @@
-"""Judges who may read each published table: grants to the readers' roles, and row-level security."""
+"""Judges who may read each published table, by grants and row-level security, and whether changes of that are seen."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,8 @@ from tidewire.postgres.finding import Check, Observation, error, warning
 from tidewire.postgres.repair import full_name, name
 
 READERS = ("anon", "authenticated")
+EVENT_TRIGGERS = ("tidewire_rules", "tidewire_rules_dropped")
+_MIGRATION = "0008_pre_rules"
 _OWNER_COLUMNS = ("user_id", "owner_id", "owner", "profile_id", "author_id", "created_by")
 """A uuid column of such a name most likely holds auth.uid() of the row's owner."""
 
@@ -51,6 +53,27 @@ def _policies(facts: Facts) -> Iterator[Observation]:
             )
 
 
+def _rule_changes(facts: Facts) -> Iterator[Observation]:
+    objects = facts.objects
+    if objects.migrations_readable is None or _MIGRATION in objects.unapplied_migrations:
+        return  # the migrations come first
+    if set(EVENT_TRIGGERS) - objects.event_triggers.keys():
+        yield warning(
+            "the event triggers tidewire_rules and tidewire_rules_dropped are missing: until somebody calls "
+            "realtime.rules_changed(), readers may be judged by old privileges and policies of partitioned tables and "
+            "by old functions",
+            f"DELETE FROM realtime.tidewire_migrations WHERE version = {int(_MIGRATION[:4])};\n"  # noqa: S608 - a number
+            "-- then run as a role that may create event triggers, usually a superuser: tidewire migrate",
+        )
+        return
+    for trigger, fires in objects.event_triggers.items():
+        if fires != "A":
+            yield warning(
+                f"event trigger {trigger} is not enabled in every session, so changes of policies may go unnoticed",
+                f"ALTER EVENT TRIGGER {name(trigger)} ENABLE ALWAYS;",
+            )
+
+
 def _read_policy(table: Table, roles: tuple[str, ...]) -> str:
     owner = next(
         (column.name for column in table.columns if column.type == "uuid" and column.name in _OWNER_COLUMNS), None
@@ -65,4 +88,5 @@ CHECKS = (
     Check("ReadPrivilege", "readers may read the tables", _privilege),
     Check("RowSecurity", "row-level security guards the tables that readers can reach", _row_security),
     Check("ReadPolicies", "policies admit readers", _policies),
+    Check("RuleChanges", "changes of policies and privileges are noticed when they are committed", _rule_changes),
 )

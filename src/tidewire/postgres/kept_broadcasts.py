@@ -1,12 +1,16 @@
-"""Reads the private broadcasts that `realtime.messages` still holds. Asks no policy: whoever calls has done so."""
+"""Reads the private broadcasts in `realtime.messages`, and adds some. Asks no policy: whoever calls has done so."""
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from psycopg import errors as pg
+
+from tidewire.model.errors import PostgresError
 from tidewire.model.position import Lsn, parse_lsn
 from tidewire.model.snapshot import Snapshot, parse_snapshot
-from tidewire.ports import Kept, KeptBroadcast
+from tidewire.ports import Keeping, Kept, KeptBroadcast
 from tidewire.postgres import queries
-from tidewire.postgres.channel_policies import storable
+from tidewire.postgres.channel_policies import is_partition_missing, storable
 from tidewire.postgres.pool import Pool
 
 MOST_EACH_BYTES: Final = 3_000_500
@@ -42,3 +46,33 @@ class PostgresKeptBroadcasts:
         )
         snapshot, lsn, *_ = rows[0]  # there even if nothing is kept
         return Kept(found, parse_snapshot(snapshot), parse_lsn(lsn))
+
+    async def keep(self, broadcasts: Sequence[Keeping]) -> int:
+        """Store all or none, in their order, as ones that were sent already; return the number of the transaction."""
+        doing = "keeping broadcasts"
+        if not all(storable(each.topic) and storable(each.broadcast.event) for each in broadcasts):
+            raise PostgresError(f"{doing}: expected names that Postgres can hold, got others")
+        columns = _columns(broadcasts)
+        async with self._pool.connection(doing) as connection:
+            try:
+                cursor = await connection.execute(queries.load("kept_broadcasts_add"), columns)
+            except pg.CheckViolation as error:
+                if not is_partition_missing(error):
+                    raise
+                await connection.execute("select realtime.tidewire_open_today()")
+                cursor = await connection.execute(queries.load("kept_broadcasts_add"), columns)
+            xid, *_ = await cursor.fetchone() or (0,)
+            return int(xid)
+
+
+def _columns(broadcasts: Sequence[Keeping]) -> Mapping[str, object]:
+    """Turn broadcasts into one list for each column, so that one statement stores them all."""
+    bodies = [each.broadcast for each in broadcasts]
+    return {
+        "ids": [body.id for body in bodies],
+        "topics": [each.topic for each in broadcasts],
+        "events": [body.event for body in bodies],
+        "texts": [None if body.binary else body.body.decode() for body in bodies],
+        "bytes": [body.body if body.binary else None for body in bodies],
+        "ttls_s": [each.ttl_s for each in broadcasts],
+    }

@@ -25,16 +25,26 @@ async def read_policies(pool: Pool, role: str, relation: Relation) -> tuple[Tabl
     All of it is of one moment. Raises PostgresError.
     """
     async with pool.connection(_DOING) as connection, connection.transaction():
-        await connection.execute("set transaction isolation level repeatable read, read only")
-        asked: dict[str, Any] = {"relation": relation.oid, "role": role}
-        rows = await _fetch(connection, "policies_table", asked)
-        if not rows:
-            return None
-        asked["trees"] = [row[10] for row in rows if row[10] is not None]
-        functions = await _fetch(connection, "policies_functions", asked)
-        asked["trees"] += [row[7] for row in functions if row[7] is not None]
-        names = _names(await _fetch(connection, "policies_names", asked), functions)
-        version = connection.info.server_version // 10_000
+        await connection.execute(queries.load("policies_begin"))
+        return await policies_of(connection, role, relation.oid)
+
+
+async def policies_of(
+    connection: Connection, role: str, table_oid: int, *, rows_of: int | None = None
+) -> tuple[TablePolicies, Standing] | None:
+    """Do the same within a transaction that began with `policies_begin`. Raises psycopg's errors.
+
+    Expressions are written for rows of the partition `rows_of`, whose columns must have the same numbers.
+    """
+    asked: dict[str, Any] = {"relation": table_oid, "rows": rows_of or table_oid, "role": role}
+    rows = await _fetch(connection, "policies_table", asked)
+    if not rows:
+        return None
+    asked["trees"] = [row[10] for row in rows if row[10] is not None]
+    functions = await _fetch(connection, "policies_functions", asked)
+    asked["trees"] += [row[7] for row in functions if row[7] is not None]
+    names = _names(await _fetch(connection, "policies_names", asked), functions)
+    version = connection.info.server_version // 10_000
     enabled, forced, bypasses, owns, member_of, little_endian = rows[0][:6]
     policies = tuple(
         Policy(name, permissive, _COMMANDS[command], tuple(roles), tree, expression)

@@ -13,6 +13,7 @@ from tidewire.match.rule import TableAccess
 from tidewire.model.position import Lsn, parse_lsn
 from tidewire.model.relation import Relation, ReplicaIdentity
 from tidewire.postgres import queries
+from tidewire.postgres.access import can_be_name, choose_way
 from tidewire.postgres.answers import Answers
 from tidewire.postgres.catalog import Catalog
 from tidewire.postgres.pool import Pool
@@ -22,7 +23,6 @@ from tidewire.wal.pgoutput import RelationColumn, RelationMessage
 TTL_S: Final = 5.0
 LOG_END_TTL_S: Final = 0.05
 """An older end is as true; this one question serves all who join at the same moment."""
-MAX_NAME_BYTES: Final = 63
 
 _IDENTITIES: dict[str, ReplicaIdentity] = {"d": "default", "f": "full", "i": "index", "n": "nothing"}
 
@@ -47,15 +47,15 @@ class PostgresTables:
 
         For the parent of partitions that are in the log by themselves it returns these partitions.
         """
-        return await self._published.get((schema, table)) if _storable(schema) and _storable(table) else ()
+        return await self._published.get((schema, table)) if can_be_name(schema) and can_be_name(table) else ()
 
     async def access(self, role: str, relation: Relation) -> TableAccess | None:
         """Return what the role may see; None when there is no such role."""
-        return await self._access.get((role, relation.oid)) if _storable(role) else None
+        return await self._access.get((role, relation.oid)) if can_be_name(role) else None
 
     async def bypasses_policies(self, role: str) -> bool:
         """Say whether row-level security does not concern the role at all; no when there is no such role."""
-        return _storable(role) and await self._bypass.get(role)
+        return can_be_name(role) and await self._bypass.get(role)
 
     async def log_end(self) -> Lsn:
         """Return a position of the log that no transaction lies before which commits after the question."""
@@ -87,14 +87,8 @@ class PostgresTables:
         rows = await self._pool.fetch(
             "looking up privileges", queries.load("tables_access"), {"role": role, "relation": oid}
         )
-        if not rows:
-            return None
-        # A way on which nothing can be read is none, unless there is no other: it must not make up for a policy.
-        ways = [way for way in rows if way[0]] or rows[:1]
-        open_ways = [way for way in ways if way[1]]
-        columns = frozenset(column for way in open_ways or ways for column in way[0])
-        key = frozenset(rows[0][2])
-        return TableAccess(columns=columns, has_key=bool(key), sees_key=key <= columns, unrestricted=bool(open_ways))
+        way = choose_way(rows)
+        return None if way is None else way.access
 
     async def _ask_bypass(self, role: str) -> bool:
         rows = await self._pool.fetch("looking up a role", queries.load("tables_bypass"), {"role": role})
@@ -127,11 +121,3 @@ def _locale(provider: str, locale: str, *, plain: bool) -> str:
     if not plain:
         return NONDETERMINISTIC
     return UNKNOWN if provider == "i" and orders_by_code_point(locale) else locale
-
-
-def _storable(name: str) -> bool:
-    """Tell whether a thing in the database could have this name: Postgres would refuse, or cut, what could not."""
-    try:
-        return "\0" not in name and len(name.encode()) <= MAX_NAME_BYTES
-    except UnicodeEncodeError:  # half of a surrogate pair
-        return False

@@ -1,24 +1,29 @@
-"""Answers what of a change an audience may see, by the privileges of its role. Row-level security is not judged yet.
+"""Has Postgres decide what the matcher could not: filters and policies in doubt, of all changes in as few questions.
 
-A table whose policies concern the role is hidden from it. What cannot be decided is hidden and reported, never shown.
+Whoever may see what by privileges is known already. What cannot be decided is hidden and reported, never shown.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
+from functools import partial
+from itertools import chain, compress, count, repeat
 from typing import Final, TypeVar
 
 import structlog
 from msgspec import Struct
 
 from tidewire.match.candidates import Ask
-from tidewire.match.rule import TableAccess
+from tidewire.match.finding import BY_FILTER, BY_POLICY, Doubt
+from tidewire.match.rule import Rule
+from tidewire.match.session import session_of
+from tidewire.match.sight import Sight, see
+from tidewire.match.subscription import Audience
 from tidewire.model.change import ABSENT, Change, Row, Value
-from tidewire.model.errors import DatabaseUnreachable, TidewireError
+from tidewire.model.errors import DatabaseUnreachable, DecodeError, TidewireError
 from tidewire.model.relation import Relation
-from tidewire.ports import Sight
 from tidewire.postgres.filter_answers import FilterAnswers, Question
-from tidewire.postgres.tables import PostgresTables
+from tidewire.postgres.policy_answers import PolicyAnswers, PolicyQuestion
 from tidewire.wal.backoff import backoff_s
 
 log = structlog.get_logger()
@@ -28,125 +33,130 @@ T = TypeVar("T")
 PATIENCE_S: Final = 10.0
 """How long changes wait for a database that is away: a restart should cost nobody a change."""
 
-_ALL: Final = Sight()
-_UNAUTHORIZED: Final = Sight(errors=("Error 401: Unauthorized",))
-_NO_KEY: Final = Sight(errors=("Error 400: Bad Request, no primary key",))
+_Place = tuple[int, bool]
+"""The number of an ask, and whether it is about the old row."""
 
 
-class _View(Struct, frozen=True):
-    """What a role sees of the changes of one table; None for a table that it may know nothing of."""
+class _Group(Struct, frozen=True):
+    """Rows of one table that one question is about, each with the places that want to know."""
 
+    rule: Rule
     relation: Relation
-    access: TableAccess | None
-    rows: Sight | None = None
-    deletions: Sight | None = None
-
-
-class _Undecided(Struct, frozen=True):
-    """The changes of one table for which one filter of one role is left to Postgres, by their places."""
-
-    role: str
-    view: _View
-    filter: str
-    places: list[int]
+    rows: dict[Row, list[_Place]]
 
 
 class PostgresVisibility:
-    """Implements `ports.Visibility`. Waits for nothing while the privileges are known and no filter is undecided."""
+    """Implements `ports.Visibility`. Waits for nothing where nothing is in doubt."""
 
-    def __init__(self, tables: PostgresTables, filters: FilterAnswers, *, patience_s: float = PATIENCE_S) -> None:
-        self._tables = tables
+    def __init__(self, filters: FilterAnswers, policies: PolicyAnswers, *, patience_s: float = PATIENCE_S) -> None:
         self._filters = filters
+        self._policies = policies
         self._patience_s = patience_s
 
     async def visible(self, asks: Sequence[Ask]) -> Sequence[Sight | None]:
-        """Answer each question; None hides the change."""
-        deadline_s = asyncio.get_running_loop().time() + self._patience_s
-        views: dict[tuple[str, int], _View] = {}
-        answers: list[Sight | None] = []
-        undecided: dict[tuple[str, int, str], _Undecided] = {}
-        for place, ask in enumerate(asks):
-            role, relation = ask.audience.role, ask.change.relation
-            view = views.get((role, relation.oid))
-            if view is None or view.relation is not relation:
-                view = views[role, relation.oid] = await self._view(role, relation, deadline_s)
-            sight = _sight(view, ask.change)
-            answers.append(sight)
-            if sight is not None and ask.filter:
-                key = (role, id(relation), ask.filter)
-                undecided.setdefault(key, _Undecided(role, view, ask.filter, [])).places.append(place)
-        for group in undecided.values():
-            held = await self._decide(group, [asks[place].change for place in group.places], deadline_s)
-            for place, holds in zip(group.places, held, strict=True):
-                if not holds:
-                    answers[place] = None
-        return answers
+        """Answer each question as `see` does; None hides the change."""
+        hidden = await self._filtered_out(asks)
+        hidden |= await self._forbidden(asks, hidden)
+        return [
+            None
+            if ask.rule is None
+            else see(
+                ask.rule,
+                ask.change,
+                new=ask.new is not None and (number, False) not in hidden,
+                old=ask.old is not None and (number, True) not in hidden,
+            )
+            for number, ask in enumerate(asks)
+        ]
 
-    async def _view(self, role: str, relation: Relation, deadline_s: float) -> _View:
-        try:
-            access = await _patiently(lambda: self._tables.access(role, relation), deadline_s)
-        except TidewireError as error:
-            _report(role, relation, error)
-            access = None
-        return _view(relation, access)
+    async def seers(
+        self, rule: Rule, relation: Relation, rows: Sequence[Row], audiences: Sequence[Audience]
+    ) -> list[list[int]]:
+        """Return for each row the places of the audiences that see it."""
+        found: list[list[int]] = [[] for _ in rows]
+        answers = await self._judge(rule, relation, rows, audiences)
+        places = range(len(rows))
+        for number, answer in enumerate(answers):
+            for place in compress(places, answer):
+                found[place].append(number)
+        return found
 
-    async def _decide(self, group: _Undecided, changes: Sequence[Change], deadline_s: float) -> list[bool]:
-        relation, access = group.view.relation, group.view.access
-        readable = access.columns if access is not None else frozenset[str]()
-        try:
-            rows = [_row(change) for change in changes]
-            question = Question(group.role, relation, group.filter, readable, rows)
-            return await _patiently(lambda: self._filters.answer(question), deadline_s)
-        except TidewireError as error:
-            _report(group.role, relation, error)
-            return [False] * len(changes)
+    async def _filtered_out(self, asks: Sequence[Ask]) -> set[_Place]:
+        """Return the rows for which a filter in doubt is not true. All audiences of a role share the question."""
+        groups: dict[tuple[Rule, int, str], _Group] = {}
+        for number, ask in enumerate(asks):
+            for place, row in _doubted(number, ask, BY_FILTER):
+                if ask.rule is not None:
+                    key = (ask.rule, id(ask.change.relation), ask.filter)
+                    group = groups.setdefault(key, _Group(ask.rule, ask.change.relation, {}))
+                    group.rows.setdefault(row, []).append(place)
+        hidden: set[_Place] = set()
+        for (rule, _, filter_), group in groups.items():
+            question = Question(rule.role, group.relation, filter_, rule.access.columns, list(group.rows))
+            held = await self._ask(rule, group.relation, partial(self._filters.answer, question))
+            hidden.update(_not_true(group, held or ()))
+        return hidden
+
+    async def _forbidden(self, asks: Sequence[Ask], hidden: Container[_Place]) -> set[_Place]:
+        """Return the rows for which policies in doubt are not true, of those that are not `hidden` anyway."""
+        groups: dict[tuple[Rule, int, Audience], _Group] = {}
+        for number, ask in enumerate(asks):
+            for place, row in _doubted(number, ask, BY_POLICY):
+                if ask.rule is not None and place not in hidden:
+                    key = (ask.rule, id(ask.change.relation), ask.audience)
+                    group = groups.setdefault(key, _Group(ask.rule, ask.change.relation, {}))
+                    group.rows.setdefault(row, []).append(place)
+        found: set[_Place] = set()
+        for (rule, _, audience), group in groups.items():
+            (held,) = await self._judge(rule, group.relation, list(group.rows), [audience])
+            found.update(_not_true(group, held))
+        return found
+
+    async def _judge(
+        self, rule: Rule, relation: Relation, rows: Sequence[Row], audiences: Sequence[Audience]
+    ) -> Sequence[Sequence[bool]]:
+        """Return for each audience which of the rows its policies show."""
+        if rule.restriction is None:
+            return [[True] * len(rows)] * len(audiences)
+        sessions = [session_of(rule, audience) for audience in audiences]
+        question = PolicyQuestion(rule.role, relation, rule.restriction, rows, sessions)
+        answers = await self._ask(rule, relation, partial(self._policies.answer, question))
+        return [[False] * len(rows)] * len(audiences) if answers is None else answers
+
+    async def _ask(self, rule: Rule, relation: Relation, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """Ask, again and again while the database is away and patience lasts; None when there is no answer."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + self._patience_s
+        for attempt in count():
+            try:
+                return await ask()
+            except TidewireError as error:
+                left_s = until_s - loop.time()
+                if not isinstance(error, DatabaseUnreachable) or left_s <= 0:
+                    log.error("changes_hidden", role=rule.role, table=relation.qualified_name, reason=error.message)  # noqa: TRY400 - the traceback would say no more
+                    return None
+            await asyncio.sleep(min(left_s, backoff_s(attempt, random.random(), most_s=1.0)))  # noqa: S311 - spreads load
+        return None
 
 
-async def _patiently(ask: Callable[[], Awaitable[T]], deadline_s: float) -> T:
-    """Ask again while the database is away, until the deadline."""
-    loop = asyncio.get_running_loop()
-    attempt = 0
-    while True:
-        try:
-            return await ask()
-        except DatabaseUnreachable:
-            left_s = deadline_s - loop.time()
-            if left_s <= 0:
-                raise
-        await asyncio.sleep(min(left_s, backoff_s(attempt, random.random(), most_s=1.0)))  # noqa: S311 - spreads load
-        attempt += 1
+def _doubted(number: int, ask: Ask, doubt: Doubt) -> Iterator[tuple[_Place, Row]]:
+    """Yield the rows of an ask that are in doubt for this reason."""
+    change = ask.change
+    for side, is_old in ((ask.new, False), (ask.old, True)):
+        if side is not None and side & doubt:
+            yield (number, is_old), _row(change, is_old=is_old)
 
 
-def _view(relation: Relation, access: TableAccess | None) -> _View:
-    if access is None or not access.unrestricted:
-        return _View(relation, access)
-    if not access.has_key:
-        return _View(relation, access, _NO_KEY, _NO_KEY)
-    if not access.sees_key:
-        return _View(relation, access, _UNAUTHORIZED)
-    names = tuple(column.name for column in relation.columns)
-    seen = tuple(name for name in names if name in access.columns)
-    sight = _ALL if seen == names else Sight(columns=seen)
-    return _View(relation, access, sight, sight)
+def _not_true(group: _Group, held: Sequence[bool]) -> Iterator[_Place]:
+    answers = chain(held, repeat(False))
+    return (place for places, holds in zip(group.rows.values(), answers, strict=False) if not holds for place in places)
 
 
-def _sight(view: _View, change: Change) -> Sight | None:
-    if change.operation == "DELETE":
-        return view.deletions
-    if change.operation == "TRUNCATE":  # shows no row, so a key is not needed, but some right to read is
-        access = view.access
-        return _ALL if access is not None and access.unrestricted and access.columns else None
-    return view.rows
-
-
-def _row(change: Change) -> Row:
-    """Return the row that filters are about: the one that is gone, or the one that is there now."""
-    row = change.old if change.operation == "DELETE" else change.new
-    if row is not None:
-        return row
+def _row(change: Change, *, is_old: bool) -> Row:
+    """Return one of the rows; of one that is damaged nothing is known."""
+    try:
+        row = change.old if is_old else change.new
+    except DecodeError:
+        row = None
     unknown: list[Value] = [ABSENT] * len(change.relation.columns)
-    return tuple(unknown)
-
-
-def _report(role: str, relation: Relation, error: TidewireError) -> None:
-    log.error("changes_hidden", role=role, table=relation.qualified_name, reason=error.message)
+    return tuple(unknown) if row is None else row

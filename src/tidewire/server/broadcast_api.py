@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse, Response
 from tidewire.hub.node import Node
 from tidewire.model.claims import Claims
 from tidewire.model.errors import DecodeError, TidewireError, TokenRefused
-from tidewire.model.reasons import DATABASE_UNREACHABLE, PARTITION_MISSING
+from tidewire.model.reasons import DATABASE_POOL_FULL, DATABASE_UNREACHABLE, PARTITION_MISSING
+from tidewire.ports import Extension
 from tidewire.server.broadcast_request import (
     MAX_MESSAGES,
     InvalidBatch,
@@ -23,7 +24,10 @@ from tidewire.server.broadcast_request import (
     check_single,
     read_batch,
     read_single,
+    read_wishes,
 )
+from tidewire.wire.message import UserBroadcast
+from tidewire.wire.requests import Persist
 
 JSON: Final = "application/json"
 OCTETS: Final = "application/octet-stream"
@@ -41,6 +45,7 @@ _TOO_LARGE: Final = {"message": "Request body too large"}
 _TOO_SLOW: Final = {"message": "Request body did not arrive in time"}
 _MALFORMED: Final = {"message": "Malformed request body"}
 _UNREACHABLE: Final = {"message": DATABASE_UNREACHABLE.message}
+_POOL_FULL: Final = {"message": DATABASE_POOL_FULL.message}
 _NO_PARTITION: Final = {"message": PARTITION_MISSING.message}
 _WRONG_TYPE: Final = {"error": f"Unsupported Media Type. Use {JSON} or {OCTETS}"}
 
@@ -82,12 +87,17 @@ class BroadcastApi:
             claims = await self._identify(request)
             posted = await self._read_single(request)
             self._count(1)
-            allowed = not posted.private or await self._writable(claims, {posted.subtopic})
+            if posted.private and not await self._writable(claims, {posted.subtopic}):
+                return JSONResponse(_UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+            persist = await self._keepable(claims, posted)
         except Answer as answer:
             return answer.response
-        if not allowed:
-            return JSONResponse(_UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-        self._node.publish(posted.message, posted.subtopic, private=posted.private)
+        if persist is not None and isinstance(posted.message, UserBroadcast):
+            id_ = await self._node.publish_and_keep(posted.message, posted.subtopic, persist)
+            if id_ is not None:
+                return JSONResponse({"id": id_}, HTTPStatus.ACCEPTED)
+        else:
+            self._node.publish(posted.message, posted.subtopic, private=posted.private)
         return Response(status_code=HTTPStatus.ACCEPTED)
 
     async def _identify(self, request: Request) -> Claims:
@@ -98,12 +108,22 @@ class BroadcastApi:
         except TokenRefused:
             raise Answer(HTTPStatus.UNAUTHORIZED, _UNAUTHORIZED) from None
 
-    async def _writable(self, claims: Claims, subtopics: AbstractSet[str]) -> AbstractSet[str]:
+    async def _keepable(self, claims: Claims, posted: Posted) -> Persist | None:
+        """Return how the message is to be kept if that is allowed; if it is not, the message is sent all the same."""
+        if posted.persist is None or not await self._writable(claims, {posted.subtopic}, "persistence"):
+            return None
+        if self._node.refuses_to_keep:
+            raise Answer(HTTPStatus.SERVICE_UNAVAILABLE, _POOL_FULL)
+        return posted.persist
+
+    async def _writable(
+        self, claims: Claims, subtopics: AbstractSet[str], extension: Extension = "broadcast"
+    ) -> AbstractSet[str]:
         """Return the private topics that may be written to; what cannot be judged now may be sent again later."""
         if len(subtopics) > MAX_PRIVATE_TOPICS:
             raise Answer(HTTPStatus.TOO_MANY_REQUESTS, _TOO_LONG)
         try:
-            refusals = {subtopic: await self._node.refuses_write(claims, subtopic) for subtopic in subtopics}
+            refusals = {topic: await self._node.refuses_write(claims, topic, extension) for topic in subtopics}
         except TidewireError:
             raise Answer(HTTPStatus.SERVICE_UNAVAILABLE, _UNREACHABLE) from None
         if "missing_partition" in refusals.values():
@@ -149,11 +169,11 @@ class BroadcastApi:
         subtopic, event = _address(request)
         body = await self._read_body(request)
         limits = {"payload_bytes": self._payload_bytes, "topic_bytes": self._topic_bytes}
-        if complaints := check_single(subtopic, event, body, **limits):
+        private, persist, complaints = read_wishes(request.query_params)
+        if complaints := {**check_single(subtopic, event, body, **limits), **complaints}:
             raise Answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"errors": complaints})
-        private = request.query_params.get("private", "").lower() == "true"
         try:
-            return read_single(subtopic, event, body, binary=kind == OCTETS, private=private)
+            return read_single(subtopic, event, body, binary=kind == OCTETS, private=private, persist=persist)
         except DecodeError:
             raise Answer(HTTPStatus.BAD_REQUEST, _MALFORMED) from None
 

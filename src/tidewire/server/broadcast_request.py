@@ -9,11 +9,13 @@ from msgspec import Raw, Struct
 from tidewire.model.errors import DecodeError
 from tidewire.wire.message import Message, UserBroadcast
 from tidewire.wire.payloads import broadcast_payload
+from tidewire.wire.requests import Persist, read_persist_query
 from tidewire.wire.session_address import PREFIX
 from tidewire.wire.untrusted import lenient_flag, lenient_value, read_json, read_members
 
 BLANK: Final = "can't be blank"
 INVALID: Final = "is invalid"
+PUBLIC: Final = "is for private topics only"
 TOO_LARGE: Final = "Payload size exceeds tenant limit"
 
 MAX_MESSAGES: Final = 1000
@@ -29,6 +31,8 @@ class Posted(Struct, frozen=True):
     subtopic: str
     private: bool
     message: Message | UserBroadcast
+    persist: Persist | None = None
+    """How it is to be kept, if it is."""
 
 
 class InvalidBatch(Exception):  # noqa: N818 - says what it is about
@@ -58,11 +62,13 @@ def read_batch(body: bytes, *, payload_bytes: int, topic_bytes: int) -> list[Pos
     return [each for each in read if isinstance(each, Posted)]
 
 
-def read_single(subtopic: str, event: str, body: bytes, *, binary: bool, private: bool) -> Posted:
+def read_single(
+    subtopic: str, event: str, body: bytes, *, binary: bool, private: bool, persist: Persist | None = None
+) -> Posted:
     """Make a broadcast of a whole body. Raises DecodeError when it should be JSON and is not."""
     if not binary:
         read_json(_decode_raw, body, "reading a broadcast's body")
-    return Posted(subtopic, private, UserBroadcast(PREFIX + subtopic, event, body, binary))
+    return Posted(subtopic, private, UserBroadcast(PREFIX + subtopic, event, body, binary), persist)
 
 
 def check_single(subtopic: str, event: str, body: bytes, *, payload_bytes: int, topic_bytes: int) -> Complaints:
@@ -72,6 +78,16 @@ def check_single(subtopic: str, event: str, body: bytes, *, payload_bytes: int, 
     if len(body) > payload_bytes:
         complaints["payload"] = [TOO_LARGE]
     return complaints
+
+
+def read_wishes(query: Mapping[str, str]) -> tuple[bool, Persist | None, Complaints]:
+    """Read from a request's query whether a single broadcast is private and how it is to be kept; and what is wrong."""
+    private = query.get("private", "").lower() == "true"
+    try:
+        persist = read_persist_query(query)
+    except DecodeError:
+        return private, None, {"persist": [INVALID]}
+    return private, persist, {"persist": [PUBLIC]} if persist is not None and not private else {}
 
 
 _decode_raw = msgspec.json.Decoder(Raw).decode

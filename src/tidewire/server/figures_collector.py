@@ -24,6 +24,7 @@ COUNTERS: Final = {
     "connections_slow": ("connections_slow", "Clients sent away because they read too slowly."),
     "broadcasts": ("broadcasts", "Broadcasts taken in, from clients and over HTTP."),
     "deliveries": ("broadcast_deliveries", "Broadcasts handed to clients."),
+    "broadcasts_kept": ("broadcasts_kept", "Broadcasts of clients that were stored for later readers."),
     "changes": ("changes", "Row changes that came from the log."),
     "change_deliveries": ("change_deliveries", "Row changes handed to clients."),
     "presence_diffs": ("presence_diffs", "Changes of presence that were told."),

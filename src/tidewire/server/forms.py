@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tidewire.hub.forms import Form
+from tidewire.server.direct_group import DirectGroup
 from tidewire.wire.message import Frame
 from tidewire.wire.phoenix_v1 import V1
 from tidewire.wire.phoenix_v2 import V2
@@ -25,8 +26,8 @@ def _wrap_event(frame: Frame) -> dict[str, Any]:
 
 
 DIRECT: Final[Mapping[int, Form]] = {
-    1: Form(V1(), _wrap_frame, _join_frames),
-    2: Form(V2(), _wrap_frame, _join_frames),
+    1: Form(V1(), _wrap_frame, _join_frames, DirectGroup),
+    2: Form(V2(), _wrap_frame, _join_frames, DirectGroup),
 }
 """By version: whole WebSocket frames, written to the transport as they are."""
 

@@ -8,7 +8,7 @@ from tidewire.model.errors import TidewireError
 from tidewire.model.position import Lsn
 from tidewire.model.reasons import Reason, WriteRefusal
 from tidewire.model.snapshot import Snapshot
-from tidewire.ports import ChannelReads, Extension, Kept, KeptBroadcast
+from tidewire.ports import ChannelReads, Extension, Keeping, Kept, KeptBroadcast
 
 
 class ScriptedPolicies:
@@ -54,6 +54,13 @@ class ScriptedKept:
         self.snapshot = snapshot
         self.lsn = lsn
         self.failure: TidewireError | None = None
+        self.added: list[tuple[Keeping, ...]] = []
+        """What was to be kept, by transaction; those get the numbers from the snapshot's end upwards."""
+        self.refused: dict[str, TidewireError] = {}
+        """Event to the error that comes of keeping it."""
+        self.keeping = asyncio.Event()
+        """Clear it to let keeping wait."""
+        self.keeping.set()
         self.go = asyncio.Event()
         self.go.set()
 
@@ -63,3 +70,11 @@ class ScriptedKept:
         if self.failure is not None:
             raise self.failure
         return Kept(found, self.snapshot, Lsn(self.lsn))
+
+    async def keep(self, broadcasts: Sequence[Keeping]) -> int:
+        await self.keeping.wait()
+        for each in broadcasts:
+            if each.broadcast.event in self.refused:
+                raise self.refused[each.broadcast.event]
+        self.added.append(tuple(broadcasts))
+        return self.snapshot.end + len(self.added) - 1

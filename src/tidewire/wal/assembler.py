@@ -56,6 +56,8 @@ class Assembler:
         """Events of the open transaction up to this index have been handed out before."""
         self._events: list[Event] = []
         self._bytes = 0
+        self._renewed: dict[int, None] = {}
+        """Relations described since the last part, in order. They are no events: no index may depend on them."""
         self._handlers: dict[int, Callable[[bytes], Transaction | None]] = {
             pgoutput.BEGIN: self._on_begin,
             pgoutput.COMMIT: self._on_commit,
@@ -89,7 +91,9 @@ class Assembler:
                     if (part := handler(item)) is not None:
                         yield part
                 elif item[0] == pgoutput.RELATION:
-                    yield pgoutput.parse_relation(item)
+                    relation = pgoutput.parse_relation(item)
+                    self._renewed[relation.oid] = None
+                    yield relation
                 else:
                     raise DecodeError(f"reading the log: unknown message {item[:1]!r}")
         except IndexError:
@@ -178,4 +182,7 @@ class Assembler:
         events, self._events, self._bytes = tuple(self._events), [], 0
         if not events and (self._index == 0 or begin.commit_lsn < self._after.lsn):
             return None
-        return Transaction(begin.xid, begin.commit_lsn, begin.commit_time_us, events, end_lsn)
+        renewed: tuple[int, ...] = ()
+        if self._renewed:
+            renewed, self._renewed = tuple(self._renewed), {}
+        return Transaction(begin.xid, begin.commit_lsn, begin.commit_time_us, events, end_lsn, renewed)

@@ -19,7 +19,7 @@ from tidewire.model.position import MAX_INDEX, Lsn
 from tidewire.model.relation import Column, PgType, Relation, ReplicaIdentity, TypeKind
 from tidewire.wal.row_decoder import RowDecoder
 
-VERSION: Final = 2
+VERSION: Final = 3
 _TRANSACTION: Final = bytes((VERSION, ord("T")))
 _RESYNC: Final = bytes((VERSION, ord("R")))
 _OPERATIONS: Final[Mapping[bytes, Operation]] = {b"I": "INSERT", b"U": "UPDATE", b"D": "DELETE", b"": "TRUNCATE"}
@@ -69,6 +69,7 @@ class _FlatTransaction(Struct, array_like=True, frozen=True):
     # Relation, index, log message: plain tuples, as a hundred of them are taken apart per envelope.
     changes: list[tuple[_Number, _Index, bytes]]
     messages: list[tuple[_Index, str, bytes]]
+    renewed: tuple[_Number, ...]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -131,7 +132,7 @@ def encode(item: Transaction | Resync) -> bytes:
             relations.append(_encode_relation(shape))
         changes.append((number, event.index, event.data))
     return _TRANSACTION + _encoder.encode(
-        (item.xid, item.commit_lsn, item.commit_time_us, item.end_lsn, relations, changes, messages)
+        (item.xid, item.commit_lsn, item.commit_time_us, item.end_lsn, relations, changes, messages, item.renewed)
     )
 
 
@@ -166,7 +167,7 @@ def _transaction(flat: _FlatTransaction) -> Transaction:
         events.extend(LogicalMessage(lsn, index, prefix, content) for index, prefix, content in flat.messages)
         events.sort(key=_index)
     end_lsn = None if flat.end_lsn is None else Lsn(flat.end_lsn)
-    return Transaction(flat.xid, lsn, flat.commit_time_us, tuple(events), end_lsn)
+    return Transaction(flat.xid, lsn, flat.commit_time_us, tuple(events), end_lsn, flat.renewed)
 
 
 def _index(event: Event) -> int:

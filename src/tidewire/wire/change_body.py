@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from tidewire.model.change import Change
+from tidewire.model.change import Change, Operation
 from tidewire.model.line import timestamp_text
 from tidewire.model.record import RecordEncoder, record_encoder
 from tidewire.model.relation import Relation
@@ -48,12 +48,18 @@ class ChangeBodies:
         change: Change,
         commit_time_us: int,
         *,
+        operation: Operation | None = None,
         columns: tuple[str, ...] | None = None,
+        old_columns: tuple[str, ...] | None = None,
         errors: Sequence[str] = (),
         position: str | None = None,
     ) -> bytes:
-        """Write the data of a change with these columns, or all; with `errors` only that there was one."""
+        """Write the data of a change with these columns, or all; with `errors` only that there was one.
+
+        Another `operation` than the change's own says what an UPDATE is to readers for whom the row has moved.
+        """
         relation = change.relation
+        told = operation or change.operation
         record: str | None
         old_record: str | None
         if errors:
@@ -61,9 +67,10 @@ class ChangeBodies:
         else:
             shape = self._shape(relation, columns)
             written = shape.columns
-            new, old = change.new, change.old
+            new = None if told == "DELETE" else change.new
+            old = None if told == "INSERT" else change.old
             record = None if new is None else shape.encode(new)
-            old_record = None if old is None else shape.encode(old)
+            old_record = None if old is None else self._shape(relation, old_columns).encode(old)
             size = len(record or "") + len(old_record or "")
             if size > self._max_record_bytes:
                 errors = (TOO_LARGE,)
@@ -71,13 +78,14 @@ class ChangeBodies:
         return payloads.change_data(
             schema=relation.schema,
             table=relation.name,
-            operation=change.operation,
+            operation=told,
             commit_timestamp=self._timestamp(commit_time_us),
             columns=written,
             record=record,
             old_record=old_record,
             errors=errors or None,
             position=position,
+            moved=None if told == change.operation else "in" if told == "INSERT" else "out",
         )
 
     def _shape(self, relation: Relation, columns: tuple[str, ...] | None) -> _Shape:

@@ -41,6 +41,11 @@ def failure(code: str) -> bytes:
     return reply("error", _encode({"error": code}))
 
 
+def kept(id_: str) -> bytes:
+    """Write the reply to an acknowledged broadcast that is kept, under this id, for later readers."""
+    return reply("ok", _encode({"id": id_}))
+
+
 def join_reply(
     bindings: Iterable[tuple[bytes, int]],
     *,

@@ -1,10 +1,15 @@
-"""Reads the payloads of a client's broadcast, presence and token messages. Joins are read in `join`; grants nothing."""
+"""Reads a client's broadcasts, presence and token messages. Joins are read in `join`; grants nothing."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 from msgspec import Struct
 
+from tidewire.model.errors import DecodeError
 from tidewire.wire.untrusted import lenient_value, read_members
+
+MAX_TTL_S: Final = 259_200
+"""72 hours: so long are broadcasts kept at most."""
 
 
 class PresenceCall(Struct, frozen=True):
@@ -40,6 +45,50 @@ def read_broadcast_event(payload: bytes) -> str | None:
     """
     event = lenient_value(read_members(payload, "reading a broadcast"), "event")
     return event if isinstance(event, str) else None
+
+
+class Persist(Struct, frozen=True):
+    """The wish that a broadcast be kept for later readers: for `ttl_s` seconds, or for as long as any is."""
+
+    ttl_s: int | None = None
+
+
+def read_persist(meta: bytes) -> Persist | None:
+    """Return how the metadata of a broadcast asks to keep it, if it does. Raises DecodeError if that is impossible."""
+    if not meta:
+        return None
+    members = read_members(meta, "reading a broadcast's metadata")
+    text = bytes(members.get("persist", b"null"))
+    if text.startswith(b"{"):
+        inner = read_members(text, "reading how long to keep a broadcast")
+        if bytes(inner.get("ttl", b"null")) == b"null":
+            return Persist()
+        return _persist_for(lenient_value(inner, "ttl"))
+    if text in {b"null", b"false"}:
+        return None
+    if text == b"true":
+        return Persist()
+    raise _no_ttl()
+
+
+def read_persist_query(query: Mapping[str, str]) -> Persist | None:
+    """Return whether a request asks to keep its broadcast: `persist=true` or `persist[ttl]=60`. Raises as above."""
+    ttl, flag = query.get("persist[ttl]"), query.get("persist", "").lower()
+    if ttl is not None:
+        return _persist_for(int(ttl) if ttl.isascii() and ttl.isdecimal() and len(ttl) <= 9 else None)
+    if flag not in {"", "true", "false"}:
+        raise _no_ttl()
+    return Persist() if flag == "true" else None
+
+
+def _persist_for(ttl: object) -> Persist:
+    if type(ttl) is not int or not 1 <= ttl <= MAX_TTL_S:  # true would count as 1
+        raise _no_ttl()
+    return Persist(ttl)
+
+
+def _no_ttl() -> DecodeError:
+    return DecodeError(f"reading how long to keep a broadcast: expected 1 to {MAX_TTL_S} seconds, got something else")
 
 
 def read_access_token(payload: bytes) -> str | None:

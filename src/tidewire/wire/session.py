@@ -150,10 +150,12 @@ class SessionProtocol:
         channel = self._find(question.channel)
         return self._settle(channel, channel.subscribed(question, answer, now_s), now_s) if channel else []
 
-    def published(self, question: Publish, failure: WriteRefusal | None = None) -> list[Effect]:
-        """Answer a Publish that wants it; `failure` says why the message reached nobody."""
+    def published(
+        self, question: Publish, failure: WriteRefusal | None = None, *, kept_as: str | None = None
+    ) -> list[Effect]:
+        """Answer a Publish that wants it: why the message reached nobody, or under which id it is kept if it is."""
         channel = self._find(question.channel)
-        return channel.published(question, failure) if channel else []
+        return channel.published(question, failure, kept_as) if channel else []
 
     def tracked(self, question: Track, *, accepted: bool) -> list[Effect]:
         """Answer a Track."""

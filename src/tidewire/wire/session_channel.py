@@ -192,9 +192,9 @@ class ChannelProtocol:
         """Keep a new token until it may be looked at. Raises DecodeError: drop the message."""
         self._token.offer(read_access_token(message.payload))
 
-    def published(self, question: Publish, failure: WriteRefusal | None) -> list[Effect]:
+    def published(self, question: Publish, failure: WriteRefusal | None, kept_as: str | None) -> list[Effect]:
         """Take in what became of a broadcast; only a client that is inside could send one, and it still is."""
-        return self._traffic.published(question, failure)
+        return self._traffic.published(question, failure, kept_as)
 
     def tracked(self, question: Track, *, accepted: bool) -> list[Effect]:
         """Take in what became of a track; as above."""

@@ -22,6 +22,7 @@ from tidewire.model.reasons import (
 from tidewire.wire.binding import Binding
 from tidewire.wire.join import Replay
 from tidewire.wire.message import Message, UserBroadcast
+from tidewire.wire.requests import Persist
 
 NORMAL: Final = 1000
 """Closed because nobody uses the connection."""
@@ -148,7 +149,8 @@ class AwaitReplication(Struct, frozen=True):
 class Publish(Struct, frozen=True, gc=False):
     """Check that the channel may write, then send the message to the topic; to the sender too if `to_self`.
 
-    With `ack`, call `published` once the bus has it. `ref` is for the session.
+    With `ack`, call `published` once the bus has it. `ref` is for the session. With `persist`, which only private
+    channels have, keep it for later readers if the channel may do that too, and call `published` after that.
     """
 
     channel: ChannelRef
@@ -156,6 +158,7 @@ class Publish(Struct, frozen=True, gc=False):
     to_self: bool
     ack: bool
     ref: str | None
+    persist: Persist | None = None
 
 
 class Track(Struct, frozen=True, gc=False):

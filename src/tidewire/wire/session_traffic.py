@@ -1,5 +1,6 @@
 """What a client that is in a channel sends to others: broadcasts and presence. Does not know how it came in."""
 
+from tidewire.model.errors import DecodeError
 from tidewire.model.reasons import (
     CLIENT_PRESENCE_LIMIT,
     PAYLOAD_TOO_LARGE,
@@ -13,7 +14,7 @@ from tidewire.wire.join import JoinRequest
 from tidewire.wire.limits import CallWindow
 from tidewire.wire.message import Inbound, Message, UserBroadcast
 from tidewire.wire.payloads import deliverable
-from tidewire.wire.requests import PresenceCall, read_presence
+from tidewire.wire.requests import Persist, PresenceCall, read_persist, read_presence
 from tidewire.wire.session_address import Address
 from tidewire.wire.session_effects import (
     ChannelRef,
@@ -51,17 +52,25 @@ class Traffic:
             told = [self._address.reply(message.ref, payloads.failure(PAYLOAD_TOO_LARGE))] if ack else []
             return [Count("limit_payload"), *told]
         outgoing: Inbound
+        persist: Persist | None = None
         if isinstance(message, UserBroadcast):
             outgoing = deliverable(message)
+            try:
+                persist = read_persist(message.meta) if self._channel.private else None
+            except DecodeError:
+                told = [self._address.reply(message.ref, payloads.failure("invalid_persist_ttl"))] if ack else []
+                return [Count("messages_malformed"), *told]
         else:
             outgoing = Message(message.topic, message.event, message.payload)
-        return [Publish(self._channel, outgoing, self._join.broadcast_self, ack, message.ref)]
+        return [Publish(self._channel, outgoing, self._join.broadcast_self, ack, message.ref, persist)]
 
-    def published(self, question: Publish, failure: WriteRefusal | None) -> list[Effect]:
-        """Acknowledge a broadcast, or say why it reached nobody."""
+    def published(self, question: Publish, failure: WriteRefusal | None, kept_as: str | None) -> list[Effect]:
+        """Acknowledge a broadcast, by the id under which it is kept if it is, or say why it reached nobody."""
         if not question.ack:
             return []
-        return [self._address.reply(question.ref, payloads.failure(failure) if failure else payloads.OK)]
+        if failure is not None:
+            return [self._address.reply(question.ref, payloads.failure(failure))]
+        return [self._address.reply(question.ref, payloads.OK if kept_as is None else payloads.kept(kept_as))]
 
     def presence(self, message: Message, now_s: float) -> list[Effect] | Reason:
         """Do what a `presence` message asks for. Raises DecodeError: drop it."""

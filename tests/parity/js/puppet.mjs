@@ -46,9 +46,9 @@ export function makePuppet({ createClient, tell: tellText, transport }) {
         tell({ channel, heard: 'status', status, error: error?.message ?? null }),
       )
     },
-    send: ({ channel, event, payload }) =>
-      channels.get(channel).send({ type: 'broadcast', event, payload: given(payload) }),
-    http_send: ({ channel, event, payload }) => channels.get(channel).httpSend(event, given(payload)),
+    send: ({ channel, event, payload, ...wishes }) =>
+      channels.get(channel).send({ type: 'broadcast', event, payload: given(payload), ...wishes }),
+    http_send: ({ channel, event, payload, ...wishes }) => channels.get(channel).httpSend(event, given(payload), wishes),
     track: ({ channel, payload }) => channels.get(channel).track(payload),
     untrack: ({ channel }) => channels.get(channel).untrack(),
     unsubscribe: ({ channel }) => channels.get(channel).unsubscribe(),

@@ -4,8 +4,11 @@
 
 #include "connections.h"
 
+enum look { AT_NOTHING, AT_STAMPS, AT_MARKS };
+
 /* Reads until `expected` messages have come over the first `count` connections, and then as long again as nothing more
- * may come; says what came. With `stamped` each message tells when it was written. */
-void arrivals_count(struct pool *pool, int count, uint64_t expected, bool stamped, uint64_t limit_ns);
+ * may come; says what came. A stamp tells when a message was written. Marks tell messages apart: their digest says
+ * which of them a connection had. */
+void arrivals_count(struct pool *pool, int count, uint64_t expected, enum look look, uint64_t limit_ns);
 
 #endif

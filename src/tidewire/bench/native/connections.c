@@ -81,7 +81,13 @@ static bool greet(struct pool *pool, struct connection *connection, const struct
 }
 
 static void count_in(struct pool *pool, struct connection *connection, const uint8_t *data, size_t size) {
-    if (pool->ages) stamps_read(&connection->stamps, data, size, pool->ages);
+    if (pool->wanted) {
+        const uint8_t *at = data;
+        while ((at = number_read(&connection->number, pool->wanted, at, data + size))) {
+            pool->found(pool, connection, connection->number.value);
+            connection->number = (struct number_reader){0};
+        }
+    }
     if (connection->stage == OPEN && !frame_read(&connection->reader, data, size, &connection->count)) {
         connection->stage = GONE;
         pool->lost++;
@@ -132,10 +138,16 @@ void pool_open(struct pool *pool, int first, int count, const struct text *hello
     }
 }
 
+static void refused(struct pool *pool, struct connection *connection, uint64_t number) {
+    (void)number;
+    fail("waiting for replies: the server answered connection %td with an error", connection - pool->all);
+}
+
 void pool_send(struct pool *pool, int first, int count, const struct text *texts, int shares, uint64_t replies,
                uint64_t limit_ns) {
     uint64_t deadline = now_ns() + limit_ns;
     for (int i = 0; i < count; i++) pool->all[first + i].count = (struct frame_count){0};
+    pool_look_for(pool, "\"status\":\"error\"", refused);
     int answered = 0;
     for (int sent = 0; answered < count || sent < count;) {
         /* Few at a time: a server that must work for each answer would otherwise run out of somebody's patience. */
@@ -152,6 +164,14 @@ void pool_send(struct pool *pool, int first, int count, const struct text *texts
             fail("waiting for %llu replies each: %d of %d connections have them, %llu were closed",
                  (unsigned long long)replies, answered, count, (unsigned long long)pool->lost);
     }
+    pool_look_for(pool, NULL, NULL);
+}
+
+void pool_look_for(struct pool *pool, const char *text,
+                   void (*found)(struct pool *pool, struct connection *connection, uint64_t number)) {
+    pool->wanted = text;
+    pool->found = found;
+    for (int i = 0; i < pool->size; i++) pool->all[i].number = (struct number_reader){0};
 }
 
 void connection_receive(struct pool *pool, struct connection *connection) {
@@ -173,6 +193,7 @@ void pool_reset(struct pool *pool) {
         for (int i = 0; i < found; i++) connection_receive(pool, events[i].data.ptr);
     for (int i = 0; i < pool->size; i++) {
         pool->all[i].count = (struct frame_count){0};
+        pool->all[i].digest = 0;
         pool->all[i].delivered = 0;
     }
 }

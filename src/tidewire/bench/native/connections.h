@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "frames.h"
-#include "stamps.h"
+#include "numbers.h"
 
 enum stage { ABSENT, CONNECTING, SHAKING, OPEN, PLAIN, GONE };
 
@@ -16,7 +16,8 @@ struct connection {
     size_t answer_size;
     struct frame_reader reader;
     struct frame_count count;    /* since the last command */
-    struct stamp_reader stamps;
+    struct number_reader number; /* while numbers are wanted */
+    uint64_t digest;             /* of the numbers since the last command, in whatever order they came */
     uint64_t delivered;          /* whole messages among the bytes of `count` */
     size_t unsent;               /* of a published text the last so many bytes wait for room */
 };
@@ -30,8 +31,9 @@ struct pool {
     struct connection *all;
     int size;
     int epoll;
-    uint64_t lost;          /* connections that the server ended */
-    struct histogram *ages; /* of stamped messages, while somebody wants to know */
+    uint64_t lost;      /* connections that the server ended */
+    const char *wanted; /* the text before the numbers that are looked for, or NULL */
+    void (*found)(struct pool *pool, struct connection *connection, uint64_t number);
 };
 
 /* Says {"error": …} on stdout and ends the process: whatever was being measured means nothing any more. */
@@ -42,9 +44,14 @@ uint64_t now_ns(void);
 void pool_open(struct pool *pool, int first, int count, const struct text *hello, int port, int in_flight,
                uint64_t limit_ns);
 
-/* Has each of `count` connections send the text of its share, and waits for so many messages on every one. */
+/* Has each of `count` connections send the text of its share, and waits for so many messages on every one. An answer
+ * of status `error` is a failure: what nobody is to receive need not be waited for. */
 void pool_send(struct pool *pool, int first, int count, const struct text *texts, int shares, uint64_t replies,
                uint64_t limit_ns);
+
+/* Looks for this text from now on, and calls `found` with each number after it; NULL for no text any more. */
+void pool_look_for(struct pool *pool, const char *text,
+                   void (*found)(struct pool *pool, struct connection *connection, uint64_t number));
 
 /* Reads once what has come for a connection and counts it. */
 void connection_receive(struct pool *pool, struct connection *connection);

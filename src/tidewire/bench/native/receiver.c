@@ -190,7 +190,7 @@ static void obey(char *line) {
         pool_reset(&pool);
         printf("{}\n");
     } else if (sscanf(line, "count %" SCNu64 " %d %lf", &run.messages, &at, &limit_s) == 3) {
-        arrivals_count(&pool, subscribers, run.messages, at, (uint64_t)(limit_s * 1e9));
+        arrivals_count(&pool, subscribers, run.messages, (enum look)at, (uint64_t)(limit_s * 1e9));
     } else {
         fail("an order that is none");
     }

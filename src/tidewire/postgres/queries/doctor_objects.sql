@@ -1,4 +1,4 @@
--- One row: which of Tidewire's roles, schemas and publications exist, and whether its migration table can be read.
+-- One row: which of Tidewire's roles, schemas, publications and event triggers exist, and whether its migration table can be read.
 select
     (select coalesce(jsonb_agg(r.rolname), '[]') from pg_roles as r where r.rolname = any (%(roles)s)) as roles,
     (select coalesce(jsonb_agg(n.nspname), '[]') from pg_namespace as n where n.nspname = any (%(schemas)s)) as schemas,
@@ -20,6 +20,10 @@ select
         ) order by p.pubname), '[]')
         from pg_publication as p where p.pubname = any (%(publications)s)
     ) as publications,
+    (
+        select coalesce(jsonb_object_agg(t.evtname, t.evtenabled), '{}')
+        from pg_event_trigger as t where t.evtname = any (%(event_triggers)s)
+    ) as event_triggers,
     (
         select coalesce(jsonb_agg(jsonb_build_array(t.nspname, t.relname)), '[]')
         from (

@@ -1,5 +1,6 @@
 -- The row-level security of a table, and what a role is to it; one row for each policy, at least one, none when the
 -- table or the role is gone. The byte order of constants in trees is tested on one that every server has: a text of 8 asterisks.
+-- `rows` is the table itself, or a partition of it with the same columns: expressions are written for its rows.
 select
   c.relrowsecurity,
   c.relforcerowsecurity,
@@ -20,7 +21,7 @@ select
   p.polcmd::text,
   p.polroles::int8[],
   p.polqual::text,
-  pg_catalog.pg_get_expr(p.polqual, p.polrelid)
+  pg_catalog.pg_get_expr(p.polqual, %(rows)s::oid)
 from pg_catalog.pg_class as c
 cross join pg_catalog.pg_roles as r
 left join pg_catalog.pg_policy as p on p.polrelid = c.oid

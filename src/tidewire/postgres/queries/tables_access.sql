@@ -29,7 +29,8 @@ select
       where i.indrelid = %(relation)s::oid and i.indisprimary
     ),
     '{}'
-  ) as key
+  ) as key,
+  c.oid::int8 as through
 from pg_catalog.pg_roles as r
 left join (
   select %(relation)s::oid as relid, 0::int8 as distance

@@ -1,0 +1,143 @@
+"""Where changes wait for what only Postgres can tell: one lane for each table, so that no other table has to wait.
+
+Those of a table stay in their order. Whatever has gathered while Postgres was asked is asked about at once.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import structlog
+from msgspec import Struct
+
+from tidewire.hub.tasks import Tasks
+from tidewire.match.candidates import Candidates
+from tidewire.match.finding import Deferred, Finding
+from tidewire.match.rule import Rule
+from tidewire.match.sight import Sight
+from tidewire.match.stand import Stand
+from tidewire.model.change import Row
+from tidewire.ports import Visibility
+
+log = structlog.get_logger()
+
+MOST_WAITING: Final = 10_000
+"""Changes of one table that may wait before the whole node waits with them."""
+CHANGES_AT_ONCE: Final = 200
+
+Deliver = Callable[[Candidates, Sequence[Sight | None], int], Awaitable[None]]
+"""Takes who wishes to hear of a table's changes, the answers, and when they were committed."""
+
+_Question = tuple[Rule, tuple[Stand, ...], int]
+"""The rule, those who want to know, and the identity of the table's shape."""
+
+
+class Waiting(Struct, frozen=True):
+    """Changes of one table and of one transaction."""
+
+    candidates: Candidates
+    commit_time_us: int
+
+
+class Lanes:
+    """`put` what has asks in doubt, and from then on everything of that table until it is not `busy` any more."""
+
+    def __init__(self, visibility: Visibility, tasks: Tasks, deliver: Deliver) -> None:
+        self._visibility = visibility
+        self._tasks = tasks
+        self._deliver = deliver
+        self._lanes: dict[int, deque[Waiting]] = {}
+        self._waiting: dict[int, int] = {}
+        self._moved = asyncio.Event()
+
+    @property
+    def busy(self) -> bool:
+        """Whether any lane has something in it."""
+        return bool(self._lanes)
+
+    def holds(self, oid: int) -> bool:
+        """Tell whether changes of a table wait, so that later ones have to queue up behind them."""
+        return oid in self._lanes
+
+    async def put(self, oid: int, waiting: Waiting) -> None:
+        """Queue up. Waits itself while too many wait already."""
+        while self._waiting.get(oid, 0) >= MOST_WAITING:
+            self._moved.clear()
+            await self._moved.wait()
+        self._waiting[oid] = self._waiting.get(oid, 0) + len(waiting.candidates.findings)
+        lane = self._lanes.get(oid)
+        if lane is not None:
+            lane.append(waiting)
+            return
+        self._lanes[oid] = deque((waiting,))
+        self._tasks.start(self._run(oid), name="ask Postgres")
+
+    async def empty(self) -> None:
+        """Return once nothing waits any more."""
+        while self._lanes:
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def _run(self, oid: int) -> None:
+        lane = self._lanes[oid]
+        try:
+            while lane:
+                taken = _take(lane)
+                try:
+                    await self._hand_over(taken)
+                finally:
+                    self._waiting[oid] -= sum(len(each.candidates.findings) for each in taken)
+                    self._moved.set()
+        finally:
+            del self._lanes[oid], self._waiting[oid]
+            self._moved.set()
+
+    async def _hand_over(self, taken: Sequence[Waiting]) -> None:
+        findings = [finding for each in taken for finding in each.candidates.findings if finding.deferred]
+        await admit(findings, self._visibility)
+        asks = [ask for each in taken for ask in each.candidates.asks]
+        answers = await self._visibility.visible(asks)
+        at = 0
+        for each in taken:
+            until = at + len(each.candidates.asks)
+            await self._deliver(each.candidates, answers[at:until], each.commit_time_us)
+            at = until
+
+
+async def admit(findings: Sequence[Finding], visibility: Visibility) -> None:
+    """Ask once for all rows that concern the same audiences, and tell the findings who sees them."""
+    questions: dict[_Question, dict[Row, int]] = {}
+    for finding in findings:
+        for deferred in finding.deferred:
+            rows = questions.setdefault(_question(finding, deferred), {})
+            for row in (deferred.row, deferred.old):
+                if row is not None:
+                    rows.setdefault(row, len(rows))
+    relations = {id(finding.change.relation): finding.change.relation for finding in findings}
+    seers: dict[_Question, list[list[int]]] = {}
+    for question, rows in questions.items():
+        rule, stands, shape = question
+        audiences = [stand.cohorts.audience for stand in stands]
+        seers[question] = await visibility.seers(rule, relations[shape], list(rows), audiences)
+    for finding in findings:
+        for deferred in finding.deferred:
+            question = _question(finding, deferred)
+            rows, found = questions[question], seers[question]
+            sees_old = frozenset(found[rows[deferred.old]] if deferred.old is not None else ())
+            for number in found[rows[deferred.row]]:
+                finding.admit(deferred, deferred.stands[number], sees_old=number in sees_old)
+
+
+def _question(finding: Finding, deferred: Deferred) -> _Question:
+    return deferred.rule, deferred.stands, id(finding.change.relation)
+
+
+def _take(lane: deque[Waiting]) -> list[Waiting]:
+    """Take what waits, oldest first: at least one transaction, or part of one, and not too many changes."""
+    taken = [lane.popleft()]
+    changes = len(taken[0].candidates.findings)
+    while lane and changes + len(lane[0].candidates.findings) <= CHANGES_AT_ONCE:
+        taken.append(lane.popleft())
+        changes += len(taken[-1].candidates.findings)
+    return taken

@@ -1,0 +1,153 @@
+"""Reads who may see what of a table out of the catalog: privileges, and policies in the two forms that judge rows.
+
+Keeps no rule and judges no row. What is read is never older than the transaction that the caller names.
+"""
+
+import asyncio
+from typing import Any, Final
+
+import structlog
+from psycopg import errors as pg
+
+from tidewire.match.policy import Policy, PolicyUnprovable, Standing, TablePolicies, policies_for_reading
+from tidewire.match.policy_columns import columns_read
+from tidewire.match.policy_compile import CompiledPolicies, compile_policies
+from tidewire.match.rule import Restriction, Rule
+from tidewire.model.errors import DatabaseUnreachable
+from tidewire.model.relation import Relation
+from tidewire.model.snapshot import parse_snapshot
+from tidewire.postgres import queries
+from tidewire.postgres.access import Way, can_be_name, choose_way
+from tidewire.postgres.policies import policies_of
+from tidewire.postgres.pool import Connection, Pool
+
+PATIENCE_S: Final = 5.0
+_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.005, 0.1
+_DOING: Final = "reading rules"
+_NOBODY: Final = Restriction("false", frozenset())
+_UNANSWERABLE: Final = Restriction("false", frozenset())
+"""Stands for policies that cannot be offered the rows of a partition."""
+
+log = structlog.get_logger()
+
+
+class PostgresRules:
+    """Implements `ports.Rules`. Poll `roles_fingerprint` beside it: nothing in the log tells of changes to roles."""
+
+    def __init__(self, pool: Pool, *, patience_s: float = PATIENCE_S) -> None:
+        self._pool = pool
+        self._patience_s = patience_s
+        self._warned: set[tuple[str, int]] = set()
+        """The roles and tables that a warning was written of; there are few such tables."""
+
+    async def read(self, role: str, relation: Relation, *, after_xid: int | None = None) -> Rule | None:
+        """Return how things stand now, with what transaction `after_xid` has changed; None when role or table is gone.
+
+        Raises DatabaseUnreachable, which is worth another attempt, also while that transaction does not become visible
+        and while the table is locked against everybody.
+        """
+        if not can_be_name(role):
+            return None
+        if after_xid is not None:
+            await self._until_visible(after_xid)
+        async with self._pool.connection(_DOING) as connection, connection.transaction():
+            await connection.execute(queries.load("policies_begin"))
+            try:
+                rule = await _read(connection, role, relation)
+            except pg.LockNotAvailable:
+                raise DatabaseUnreachable(
+                    f"{_DOING}: expected to be let look at {relation.qualified_name} soon, got a lock in the way",
+                    hint="a transaction that changes the table is open: look for it in pg_locks",
+                ) from None
+        if rule is not None and rule.restriction is _UNANSWERABLE and rule.compiled is None:
+            self._warn(rule, relation)
+        return rule
+
+    async def roles_fingerprint(self) -> str:
+        """Return a text that stays the same for as long as no role is another, and belongs to no other role."""
+        rows = await self._pool.fetch(_DOING, queries.load("rules_roles"), {})
+        return str(rows[0][0])
+
+    def _warn(self, rule: Rule, relation: Relation) -> None:
+        about = (rule.role, relation.oid)
+        if about not in self._warned:
+            self._warned.add(about)
+            log.warning("changes_hidden", role=rule.role, table=relation.qualified_name, reason=rule.left_to_postgres)
+
+    async def _until_visible(self, xid: int) -> None:
+        """Wait: a commit is in the log before others see it, with a synchronous standby that is slow long before."""
+        loop = asyncio.get_running_loop()
+        deadline_s, pause_s = loop.time() + self._patience_s, _SHORTEST_PAUSE_S
+        while True:
+            ((snapshot, ending),) = await self._pool.fetch(_DOING, queries.load("rules_snapshot"), {"xid": xid})
+            if not ending and parse_snapshot(snapshot).sees(xid):
+                return
+            if loop.time() + pause_s > deadline_s:
+                raise DatabaseUnreachable(
+                    f"{_DOING}: expected transaction {xid} to be visible within {self._patience_s:g} s, got none of it",
+                    hint="a synchronous standby may hold its commit back: look into pg_stat_replication",
+                )
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
+async def _read(connection: Connection, role: str, relation: Relation) -> Rule | None:
+    way = choose_way(await _fetch(connection, "tables_access", role=role, relation=relation.oid))
+    if way is None or way.through is None:
+        return None
+    if way.access.unrestricted or not way.access.columns:
+        return Rule(role, way.access)
+    fits = way.through == relation.oid or await _has_same_columns(connection, way.through, relation)
+    found = await policies_of(connection, role, way.through, rows_of=relation.oid if fits else None)
+    return None if found is None else _rule(way, relation, *found, fits=fits)
+
+
+async def _has_same_columns(connection: Connection, through: int, relation: Relation) -> bool:
+    rows = await _fetch(connection, "rules_same_columns", through=through, relation=relation.oid)
+    return bool(rows[0][0])
+
+
+async def _fetch(connection: Connection, query: str, **asked: object) -> list[tuple[Any, ...]]:
+    return await (await connection.execute(queries.load(query), asked)).fetchall()
+
+
+def _rule(way: Way, relation: Relation, table: TablePolicies, standing: Standing, *, fits: bool) -> Rule:
+    compiled, reason = _compile(table, standing, relation)
+    restriction = _restriction(table, standing, partition=way.through != relation.oid) if fits else None
+    if restriction is None:
+        restriction = _UNANSWERABLE
+        if compiled is None:
+            reason += "; and Postgres cannot be asked: the policy is that of a table whose rows have another form"
+    return Rule(standing.role, way.access, restriction, compiled, reason)
+
+
+def _compile(table: TablePolicies, standing: Standing, relation: Relation) -> tuple[CompiledPolicies | None, str]:
+    try:
+        return compile_policies(table, standing, relation), ""
+    except PolicyUnprovable as refusal:
+        return None, str(refusal)
+    except Exception as error:  # noqa: BLE001 - a defect of the compiler: Postgres can still judge
+        log.error("policy_not_compiled", role=standing.role, table=relation.qualified_name, error=type(error).__name__)  # noqa: TRY400 - a traceback may hold the policy's constants
+        return None, f"compiling failed ({type(error).__name__})"
+
+
+def _restriction(table: TablePolicies, standing: Standing, *, partition: bool) -> Restriction | None:
+    """Put together what a row has to satisfy; None when rows of a partition cannot be offered to policies above it."""
+    permissive, restrictive = policies_for_reading(table, standing)
+    if not permissive:
+        return _NOBODY
+    columns = _columns([*permissive, *restrictive], table)
+    if columns is None and partition:
+        return None  # the whole row, perhaps, and it has another type
+    admitted = " or ".join(_expression(policy) for policy in permissive)
+    expression = " and ".join([f"({admitted})", *map(_expression, restrictive)])
+    return Restriction(expression, frozenset(table.names.columns.values()) if columns is None else columns)
+
+
+def _columns(policies: list[Policy], table: TablePolicies) -> frozenset[str] | None:
+    trees = [policy.tree for policy in policies if policy.tree is not None]
+    return columns_read(trees, table.names.columns) if table.readable else None
+
+
+def _expression(policy: Policy) -> str:
+    return f"({policy.expression or 'false'})"  # there is none when the table went away just now

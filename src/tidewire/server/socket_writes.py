@@ -1,0 +1,34 @@
+"""Writes the same bytes to many sockets: in C where that was compiled, and otherwise in a loop that does the same.
+
+Neither sends what is left over: whoever owns the sockets knows what is to become of it.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+SendAll = Callable[[list[int], bytes], list[tuple[int, int]]]
+"""Takes descriptors of non-blocking sockets and a packet. Returns the places of those that took less than all of it,
+each with the bytes that it took: 0 if it is full or broken. No descriptor may be closed meanwhile."""
+
+
+def send_each(descriptors: list[int], packet: bytes) -> list[tuple[int, int]]:
+    """Stand in for the compiled `send_all`; send what it lists by other means."""
+    size, short = len(packet), []
+    for place, descriptor in enumerate(descriptors):
+        try:
+            sent = os.write(descriptor, packet)
+        except OSError:  # full, or broken: whoever sends the rest finds out
+            sent = 0
+        if sent != size:
+            short.append((place, sent))
+    return short
+
+
+try:
+    from _tidewire_send import send_all as _compiled
+except ImportError:  # installed where there was no C compiler
+    _compiled = send_each
+
+send_all: Final[SendAll] = _compiled
+IS_COMPILED: Final = send_all is not send_each
