@@ -6,7 +6,7 @@
 #define Py_LIMITED_API 0x030b0000 /* as ABI in hatch_build.py says */
 #include <Python.h>
 #include <errno.h>
-#include <limits.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #ifndef MSG_NOSIGNAL
@@ -18,23 +18,13 @@ struct target {
     Py_ssize_t sent;
 };
 
-static int read_targets(PyObject *descriptors, struct target *targets, Py_ssize_t count) {
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *item = PyList_GetItem(descriptors, i);
-        if (!item) return -1;
-        if (!PyLong_Check(item)) { /* anything else might run code of its own, and change the list */
-            PyErr_SetString(PyExc_TypeError, "sending to many: expected descriptors that are numbers");
-            return -1;
-        }
-        long descriptor = PyLong_AsLong(item);
-        if (descriptor == -1 && PyErr_Occurred()) return -1;
-        if (descriptor < 0 || descriptor > INT_MAX) {
-            PyErr_Format(PyExc_ValueError, "sending to many: expected descriptors, got %ld", descriptor);
-            return -1;
-        }
-        targets[i].descriptor = (int)descriptor;
-    }
-    return 0;
+/* On success release the view afterwards. */
+static int view_descriptors(PyObject *descriptors, Py_buffer *view) {
+    if (PyObject_GetBuffer(descriptors, view, PyBUF_FORMAT) < 0) return -1;
+    if (view->format && strcmp(view->format, "i") == 0) return 0;
+    PyBuffer_Release(view);
+    PyErr_SetString(PyExc_TypeError, "sending to many: expected descriptors as an array of C ints");
+    return -1;
 }
 
 static Py_ssize_t send_once(int descriptor, const char *data, size_t size) {
@@ -60,21 +50,25 @@ static PyObject *list_short(const struct target *targets, Py_ssize_t count, Py_s
 static PyObject *send_all(PyObject *module, PyObject *args) {
     (void)module;
     PyObject *descriptors, *packet;
+    Py_buffer view;
     char *data;
     Py_ssize_t size;
-    if (!PyArg_ParseTuple(args, "O!S:send_all", &PyList_Type, &descriptors, &packet)) return NULL;
-    if (PyBytes_AsStringAndSize(packet, &data, &size) < 0) return NULL;
-    Py_ssize_t count = PyList_Size(descriptors);
+    if (!PyArg_ParseTuple(args, "OS:send_all", &descriptors, &packet)) return NULL;
+    if (PyBytes_AsStringAndSize(packet, &data, &size) < 0 || view_descriptors(descriptors, &view) < 0) return NULL;
+    Py_ssize_t count = view.len / view.itemsize;
     struct target *targets = PyMem_Calloc((size_t)count, sizeof *targets);
-    if (!targets) return PyErr_NoMemory();
     PyObject *found = NULL;
-    if (read_targets(descriptors, targets, count) == 0) {
+    if (targets) {
+        for (Py_ssize_t i = 0; i < count; i++) targets[i].descriptor = ((const int *)view.buf)[i];
         Py_BEGIN_ALLOW_THREADS
         for (Py_ssize_t i = 0; i < count; i++) targets[i].sent = send_once(targets[i].descriptor, data, (size_t)size);
         Py_END_ALLOW_THREADS
         found = list_short(targets, count, size);
+        PyMem_Free(targets);
+    } else {
+        PyErr_NoMemory();
     }
-    PyMem_Free(targets);
+    PyBuffer_Release(&view);
     return found;
 }
 

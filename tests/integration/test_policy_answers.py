@@ -639,6 +639,13 @@ async def test_settings_that_postgres_cannot_hold_see_nothing(bundled: str) -> N
         assert await case.ask(sessions=odd) == [[False] * 4, [False] * 4, [True] * 4]
 
 
+async def test_no_session_may_set_what_postgres_goes_by(bundled: str) -> None:
+    async with open_case(bundled) as case:
+        case.policy("true")
+        with pytest.raises(ValueError, match="got role"):
+            await case.ask(sessions=[{"role": "postgres"}])
+
+
 async def test_a_role_that_is_gone_or_is_no_role(bundled: str) -> None:
     async with open_case(bundled) as case:
         case.policy("true")

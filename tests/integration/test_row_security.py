@@ -19,6 +19,7 @@ from tests.support.row_security import (
     deleted,
     inserted,
     note,
+    policy,
     staged,
     updated,
     wish,
@@ -30,10 +31,6 @@ from tests.support.tables import role_of
 def own(request: pytest.FixtureRequest) -> str:
     """Return the statement for a policy by which everybody sees their own rows, compiled or asked about."""
     return policy(OWN[request.param])
-
-
-def policy(using: str, *, name: str = "p", table: str = "notes", kind: str = "permissive", to: str = "public") -> str:
-    return f"create policy {name} on {table} as {kind} for select to {to} using ({using})"
 
 
 # --- the row in the log, not the row of today --------------------------------------------------------------
@@ -324,70 +321,6 @@ def test_a_partition_that_is_open_by_itself_is_open(days: Stage) -> None:
     days.run(f"insert into days values (1, 1, '{BOB}'), (2, 2, '{BOB}')")
     told = ada.told_keys()
     assert told == [2] or (told == [] and "days" not in days.partitions), "under the parent's name it cannot be told"
-
-
-# --- policies that only Postgres can judge -----------------------------------------------------------------
-
-TEAMS = (
-    "create table members (team text, who uuid)",
-    f"insert into members values ('a', '{ADA}'), ('b', '{BOB}'), ('c', '{ADA}'), ('c', '{BOB}')",
-)
-ONLY_POSTGRES = {
-    "a sub-select": (
-        "grant select on members to authenticated",
-        policy("exists (select from members where members.team = notes.body and members.who = auth.uid())"),
-    ),
-    "a list from a table": (
-        "grant select on members to authenticated",
-        policy("body in (select team from members where who = (select auth.uid()))"),
-    ),
-    "a table with policies of its own": (
-        "grant select on members to authenticated",
-        "alter table members enable row level security",
-        policy("who = auth.uid()", name="own", table="members"),
-        policy("body in (select team from members)"),
-    ),
-    "a function with the rights of its owner": (
-        (
-            "create function belongs(text) returns bool language sql stable security definer set search_path = public"
-            " as 'select exists (select from members where team = $1 and who = auth.uid())'"
-        ),
-        policy("belongs(body)"),
-    ),
-    "a function in another language": (
-        "grant select on members to authenticated",
-        (
-            "create function belongs(text) returns bool language plpgsql stable"
-            " as 'begin return exists (select from members where team = $1 and who = auth.uid()); end'"
-        ),
-        policy("(select auth.uid()) is not null and public.belongs(body)"),
-    ),
-    "the whole row": (
-        "grant select on members to authenticated",
-        (
-            "create function belongs(notes) returns bool language sql stable"
-            " as 'select exists (select from members where team = $1.body and who = auth.uid())'"
-        ),
-        policy("belongs(notes)"),
-    ),
-}
-
-
-@pytest.mark.parametrize("statements", ONLY_POSTGRES.values(), ids=ONLY_POSTGRES)
-def test_what_only_postgres_can_judge_is_judged_on_the_row_in_the_log(
-    database: str, breakable: BreakableProxy, statements: tuple[str, ...]
-) -> None:
-    with staged(database, *NOTES, FULL, *TEAMS, *statements, proxy=breakable) as stage:
-        ada, bob = stage.reader(ADA), stage.reader(BOB)
-        with stage.held():
-            of_ada = stage.insert(1, None, "a")
-            of_both = stage.insert(2, None, "c")
-            stage.insert(3, None, "nobody")
-            stage.update(1, body="b")
-            stage.delete(2)
-            stage.delete(1)
-        assert ada.told() == [inserted(of_ada), inserted(of_both), deleted(2)]
-        assert bob.told() == [inserted(of_both), updated(note(1, None, "b"), {"id": 1}), deleted(2), deleted(1)]
 
 
 def test_a_large_transaction_is_judged_row_by_row(database: str, own: str) -> None:

@@ -241,6 +241,34 @@ def test_a_new_token_changes_what_is_seen_from_then_on(database: str, using: str
         assert other.told_keys() == [1, 1, 3]
 
 
+SLOWLY = "owner = auth.uid() and (select pg_sleep(0.1)) is not null"
+"""Takes long enough for something to come in between, and not as long as the limit."""
+
+
+@pytest.mark.parametrize("using", ["owner = auth.uid()", SLOWLY])
+def test_a_renewed_token_of_the_same_user_loses_nothing(database: str, using: str) -> None:
+    """Also of what waits for an answer of Postgres while the token changes."""
+    with staged(database, *NOTES, f"create policy p on notes for select using ({using})") as stage:
+        reader = stage.settled_reader(ADA, level=0)
+        for key in range(1, 6):
+            stage.insert(key, ADA)
+            reader.renew(sub=ADA, level=key)
+        assert reader.told_keys() == list(range(1, 6))
+
+
+def test_a_new_token_shows_nothing_of_another_user_that_waits(database: str) -> None:
+    with staged(database, *NOTES, f"create policy p on notes for select using ({SLOWLY})") as stage:
+        reader = stage.settled_reader(ADA)
+        for key in range(10, 15):
+            stage.insert(key, BOB)
+            reader.renew(sub=BOB)
+            stage.insert(key + 10, BOB)
+            assert set(reader.told_keys()) >= {key + 10}
+            reader.renew(sub=ADA)
+            stage.insert(key + 20, BOB)
+        assert not {key + 20 for key in range(10, 15)} & set(reader.told_keys())
+
+
 def test_a_new_token_may_have_another_role_or_none_of_the_claims(database: str) -> None:
     with staged(database, *NOTES, MINE, "create policy o on notes for select to anon using (body = 'o')") as stage:
         reader = stage.reader(ADA)

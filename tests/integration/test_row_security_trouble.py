@@ -2,10 +2,24 @@
 
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.support.proxy import BreakableProxy
-from tests.support.row_security import ADA, BOB, FULL, NOTES, OWN, deleted, inserted, note, staged, updated, wish
+from tests.support.row_security import (
+    ADA,
+    BOB,
+    FULL,
+    NOTES,
+    OWN,
+    deleted,
+    inserted,
+    note,
+    policy,
+    staged,
+    updated,
+    wish,
+)
 from tests.support.waiting import wait_until
 
 EVERYTHING = {"role": "service_role"}
@@ -19,10 +33,6 @@ OTHER = (
 @pytest.fixture(params=OWN)
 def own(request: pytest.FixtureRequest) -> str:
     return policy(OWN[request.param])
-
-
-def policy(using: str) -> str:
-    return f"create policy p on notes for select using ({using})"
 
 
 # --- claims ------------------------------------------------------------------------------------------------
@@ -172,6 +182,26 @@ def test_a_function_that_is_gone(database: str) -> None:
         stage.run(inner)
         stage.insert(3, ADA)
         assert ada.told_keys() == [3]
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_one_policy_that_fails_where_another_admits(database: str, names: str) -> None:
+    """Whether Postgres comes to the one that fails depends on which it tries first, and so must we."""
+    fails, admits = tuple(names)
+    policies = (
+        f"create policy {fails} on notes for select using (10 / id > 0)",
+        f"create policy {admits} on notes for select using (length(body) > 0)",
+    )
+    with staged(database, *NOTES, *policies) as stage:
+        ada = stage.reader(ADA)
+        stage.insert(0, body="zero")
+        stage.admin.execute("set role authenticated")
+        try:
+            shown = [0] if stage.admin.execute("select from notes").fetchall() else []
+        except psycopg.errors.DivisionByZero:
+            shown = []
+        stage.admin.execute("reset role")
+        assert ada.told_keys() == shown
 
 
 SLOW = policy("owner = auth.uid() and (select pg_sleep(30)) is not null")

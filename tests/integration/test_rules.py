@@ -244,7 +244,8 @@ async def test_what_can_be_proven_is_compiled_and_the_rest_is_left_to_postgres(a
     rule = await read(any_database, role, "create policy q on t using (exists (select from members))")
     assert rule.compiled is None
     assert rule.left_to_postgres.startswith("policy q is for Postgres to judge: a sub-select")
-    assert expression(rule).startswith("(((team = 1)) or ((EXISTS (")
+    assert expression(rule).startswith("(((EXISTS (")  # Postgres begins with the last name
+    assert expression(rule).endswith(" or ((team = 1)))")
 
 
 async def test_a_table_in_another_shape_than_the_log_is_left_to_postgres(any_database: str, role: str) -> None:

@@ -1,6 +1,7 @@
 """One packet to many WebSockets, compiled and in Python: every byte once and in order, whatever else is written."""
 
 import ssl
+from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -48,7 +49,7 @@ class Crowd:
         self._lab = lab
         self._stack = stack
 
-    def _record(self, descriptors: list[int], data: bytes) -> list[tuple[int, int]]:
+    def _record(self, descriptors: "array[int]", data: bytes) -> list[tuple[int, int]]:
         self.claimed.append(len(descriptors))
         return self.send_all(descriptors, data)
 

@@ -58,6 +58,7 @@ class Hunt:
             Writer(self._stage.admin.info.dsn, question, Random(self._dice.random()), transactions=transactions)  # noqa: S311 - the same every time
             for _ in range(WRITERS)
         ]
+        self._listen(readers, told)
         for writer in writers:
             writer.start()
         try:

@@ -82,6 +82,10 @@ def moved_out(key: int) -> Told:
     return Told("DELETE", None, {"id": key}, moved="out")
 
 
+def policy(using: str, *, name: str = "p", table: str = "notes", kind: str = "permissive", to: str = "public") -> str:
+    return f"create policy {name} on {table} as {kind} for select to {to} using ({using})"
+
+
 class Reader:
     """A client with one channel, whose changes `told` returns."""
 
@@ -90,6 +94,7 @@ class Reader:
     def __init__(self, stage: "Stage", client: SocketClient, signed: str, wishes: Sequence[Mapping[str, Any]]) -> None:
         self.stage = stage
         self.client = client
+        self._told_early: list[dict[str, Any]] = []
         self.tables = tuple(dict.fromkeys(str(each["table"]) for each in wishes))
         bindings = [*wishes, {"event": "INSERT", "schema": "public", "table": "marks"}]
         self.client.push(
@@ -107,8 +112,9 @@ class Reader:
 
     def system(self) -> tuple[str, str]:
         """Return status and text of the next message about the channel's bindings."""
-        payload = self.client.receive("system")["payload"]
-        return payload["status"], payload["message"]
+        while (message := self.client.receive("system", "postgres_changes"))["event"] != "system":
+            self._told_early.append(message["payload"]["data"])
+        return message["payload"]["status"], message["payload"]["message"]
 
     def told(self) -> list[Told]:
         """Return what was told of everything that has been committed, and not been returned before."""
@@ -119,8 +125,9 @@ class Reader:
         self.stage.flush(self.tables)
         mark = self.stage.mark()
         told: list[tuple[str, Told]] = []
+        early, self._told_early = iter(self._told_early), []
         while True:
-            data = self.client.receive("postgres_changes")["payload"]["data"]
+            data = next(early, None) or self.client.receive("postgres_changes")["payload"]["data"]
             each = _read(data)
             if data["table"] != "marks":
                 if not each.is_last_row:

@@ -1,16 +1,16 @@
 """A pool and what stands on it, for tests that ask a real Postgres about tables, roles and filters."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 from psycopg.conninfo import conninfo_to_dict
 
+from tidewire.hub.guards import Guards
 from tidewire.match.candidates import Ask
 from tidewire.match.finding import BY_FILTER, BY_POLICY, CERTAIN
-from tidewire.match.rule import Rule
-from tidewire.match.sight import Sight
+from tidewire.match.sight import Sight, told_as
 from tidewire.match.subscription import Audience
 from tidewire.model.change import Change
 from tidewire.postgres.filter_answers import FilterAnswers
@@ -40,38 +40,48 @@ async def open_tables(dsn: str, *publications: str, ttl_s: float = 60.0) -> Asyn
 
 
 class Eyes:
-    """What a role sees of changes by the rules as they are now; whether policies show a row is asked of Postgres."""
+    """What a role sees of changes, by the rules as they are now; whether policies show a row is asked of Postgres."""
 
-    def __init__(self, pool: Pool, filters: FilterAnswers, *, patience_s: float = 10.0) -> None:
-        self._rules = PostgresRules(pool)
+    def __init__(
+        self, pool: Pool, filters: FilterAnswers, *, patience_s: float = 10.0, keeps_rules: bool = False
+    ) -> None:
+        self._guards = Guards(PostgresRules(pool), patience_s=patience_s)
         self._visibility = PostgresVisibility(filters, PolicyAnswers(pool), patience_s=patience_s)
+        self._keeps_rules = keeps_rules
 
     async def visible(self, asks: Sequence[Ask]) -> Sequence[Sight | None]:
-        rules: dict[tuple[str, int], Rule | None] = {}
-        for role, relation in {
-            (ask.audience.role, id(ask.change.relation)): ask.change.relation for ask in asks
-        }.items():
-            rules[role] = await self._rules.read(role[0], relation)
-        return await self._visibility.visible([_complete(ask, rules) for ask in asks])
+        if not self._keeps_rules:
+            self._guards.forget_all()
+        for ask in asks:
+            if missing := self._guards.missing(ask.change.relation, [ask.audience.role]):
+                await self._guards.load(ask.change.relation, missing)
+        answers = await self._visibility.visible([self._complete(ask) for ask in asks])
+        return [
+            sight if sight is not None and told_as(ask.change, sight) else None
+            for ask, sight in zip(asks, answers, strict=True)
+        ]
 
-
-def _complete(ask: Ask, rules: Mapping[tuple[str, int], Rule | None]) -> Ask:
-    rule = rules[ask.audience.role, id(ask.change.relation)]
-    doubt = (BY_FILTER if ask.filter else CERTAIN) | (BY_POLICY if rule is not None and rule.restriction else CERTAIN)
-    if ask.change.operation == "TRUNCATE":
-        doubt = CERTAIN
-    is_deleted = ask.change.operation == "DELETE"
-    audience = Audience(ask.audience.role, (("[]", "{}"),))
-    return Ask(ask.change, audience, ask.filter, rule, None if is_deleted else doubt, doubt if is_deleted else CERTAIN)
+    def _complete(self, ask: Ask) -> Ask:
+        """Say what only Postgres can tell: here whatever filters and policies have a say in."""
+        rule = self._guards.by_table[ask.change.relation.oid].rules[ask.audience.role]
+        doubt = BY_FILTER if ask.filter else CERTAIN
+        claims: tuple[tuple[str, str], ...] = ()
+        if rule is not None and rule.restriction is not None:
+            doubt |= BY_POLICY
+            claims = () if rule.compiled is not None else (("[]", "{}"),)
+        sides = {"INSERT": (doubt, CERTAIN), "UPDATE": (doubt, CERTAIN), "DELETE": (CERTAIN, doubt)}
+        new, old = sides.get(ask.change.operation, (CERTAIN, CERTAIN))
+        return Ask(ask.change, Audience(ask.audience.role, claims), ask.filter, rule, new, old)
 
 
 @asynccontextmanager
 async def open_visibility(
-    dsn: str, *, timeout_s: float = 5.0, patience_s: float = 10.0, size: int = 2
+    dsn: str, *, timeout_s: float = 5.0, patience_s: float = 10.0, size: int = 2, keeps_rules: bool = False
 ) -> AsyncIterator[tuple[PostgresTables, Eyes]]:
     async with open_pool(dsn, size=size) as pool:
         tables = PostgresTables(pool, (PUBLICATION,), ttl_s=60.0)
-        yield tables, Eyes(pool, FilterAnswers(pool, timeout_s=timeout_s), patience_s=patience_s)
+        filters = FilterAnswers(pool, timeout_s=timeout_s)
+        yield tables, Eyes(pool, filters, patience_s=patience_s, keeps_rules=keeps_rules)
 
 
 def role_of(dsn: str) -> str:

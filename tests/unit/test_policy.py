@@ -81,7 +81,7 @@ def test_policies_of_other_roles_and_commands_do_not_concern_a_reader() -> None:
         policy("restrictive", TRUE, permissive=False),
     )
     permissive, restrictive = policies_for_reading(found, standing())
-    assert [each.name for each in permissive] == ["mine", "of my group", "for all commands"]
+    assert [each.name for each in permissive] == ["of my group", "mine", "for all commands"]
     assert [each.name for each in restrictive] == ["restrictive"]
 
 

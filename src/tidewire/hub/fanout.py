@@ -117,12 +117,8 @@ class Batch:
         return self._part == len(self.listing)
 
     def _write(self, group: Group, start: int, stop: int) -> None:
-        """Write to those from `start` to `stop`: to all between two who are spared at once, if nobody has left."""
-        if self._crowd.departures != self._departures:
-            for recipient in group.recipients[start:stop]:
-                self._write_to(recipient, group.form)
-            return
-        if not self.spared.keys().isdisjoint(group.recipients[start:stop]):
+        """Write to those from `start` to `stop`: to all between two who are spared at once."""
+        if self.spared and not self.spared.keys().isdisjoint(group.recipients[start:stop]):
             for place in range(start, stop):
                 recipient = group.recipients[place]
                 if recipient in self.spared:
@@ -132,13 +128,17 @@ class Batch:
         self._write_range(group, start, stop)
 
     def _write_range(self, group: Group, start: int, stop: int) -> None:
-        if start < stop:
-            for packet in self._packets or ():
+        """Write to a part of a group, to each by itself once somebody has left: only a `write` knows who that is."""
+        for packet in (self._packets or ()) if start < stop else ():
+            if self._crowd.departures == self._departures:
                 group.write(packet, start, stop)
+            else:
+                for recipient in group.recipients[start:stop]:
+                    recipient.write(packet)
 
     def _write_to(self, recipient: Recipient, form: Form) -> None:
-        without = self.spared.get(recipient)
-        for packet in self._packets or () if without is None else _packets(self.parcels, form, without=without):
+        """Write to one who is spared some of the messages."""
+        for packet in _packets(self.parcels, form, without=self.spared[recipient]):
             recipient.write(packet)
 
 

@@ -86,6 +86,10 @@ class Lanes:
                 taken = _take(lane)
                 try:
                     await self._hand_over(taken)
+                except Exception:
+                    log.exception(
+                        "changes_hidden", table=taken[0].candidates.findings[0].change.relation.qualified_name
+                    )
                 finally:
                     self._waiting[oid] -= sum(len(each.candidates.findings) for each in taken)
                     self._moved.set()

@@ -19,7 +19,7 @@ from tidewire.match.subscription import ANY, Compile, Select
 from tidewire.model import reasons
 from tidewire.model.claims import Claims
 from tidewire.model.errors import ConfigurationError
-from tidewire.model.relation import PgType, Relation
+from tidewire.model.relation import MESSAGES, PgType, Relation
 from tidewire.ports import Tables
 from tidewire.wire.binding import Binding, EventName
 
@@ -80,7 +80,7 @@ async def _judge(binding: Binding, claims: Claims, tables: Tables) -> Wish:
     if not relations:
         raise _Refused(reasons.table_not_published(show_wish(binding, conditions)))
     try:
-        await _check_claims(claims, relations, tables)
+        await _check_claims(claims, relations, tables, every=ANY in target)
         if binding.moves:
             _check_moves(relations)
         locales = await _check_filter(conditions, role, relations, tables)
@@ -118,10 +118,12 @@ async def _access(role: str, relation: Relation, tables: Tables) -> TableAccess:
     return access
 
 
-async def _check_claims(claims: Claims, relations: Sequence[Relation], tables: Tables) -> None:
-    """Refuse a role that is not there, and claims that no policy could be judged by."""
+async def _check_claims(claims: Claims, relations: Sequence[Relation], tables: Tables, *, every: bool) -> None:
+    """Refuse a role that is not there, claims that no policy could be judged by, and what is read in topics only."""
     for relation in relations:
         if not (await _access(claims.role, relation, tables)).unrestricted:
+            if (relation.schema, relation.name) == MESSAGES and not every:
+                raise _Objection(reasons.messages_have_topics(claims.role))
             with _objecting():
                 check_claims(claims.values)
 

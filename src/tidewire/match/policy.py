@@ -103,6 +103,9 @@ def policies_for_reading(table: TablePolicies, standing: Standing) -> tuple[list
 
     A row must satisfy one of the former and all of the latter: without any permissive one nothing is visible. A policy
     without a USING expression, which is possible where it has a WITH CHECK, neither admits nor restricts.
+
+    They are in the order in which Postgres evaluates them, which matters where one of them is an error: the restrictive
+    ones by their names, then the permissive ones from the last name to the first.
     """
     concerned = [
         policy
@@ -111,4 +114,7 @@ def policies_for_reading(table: TablePolicies, standing: Standing) -> tuple[list
         and policy.tree is not None
         and (PUBLIC in policy.roles or not standing.member_of.isdisjoint(policy.roles))
     ]
-    return [each for each in concerned if each.permissive], [each for each in concerned if not each.permissive]
+    concerned.sort(key=lambda policy: policy.name.encode())
+    return [each for each in reversed(concerned) if each.permissive], [
+        each for each in concerned if not each.permissive
+    ]

@@ -92,7 +92,6 @@ def check_claims(claims: Mapping[str, Any]) -> None:
 def session_settings(audience: Audience, names: Iterable[str]) -> dict[str, str]:
     """Return the settings under which Postgres must judge for an audience: `names` are those of single claims."""
     claims: dict[str, Any] = {}
-    known = KnownClaims(audience)
     for path, text in audience.claims:
         keys = loads(path)
         place = claims
@@ -101,8 +100,16 @@ def session_settings(audience: Audience, names: Iterable[str]) -> dict[str, str]
         place[keys[-1]] = loads(text)
     settings = {"request.jwt.claims": _encode(claims)}
     for name in names:
-        settings[f"request.jwt.claim.{name}"] = known.text((name,)) or ""
+        settings[f"request.jwt.claim.{name}"] = setting_text(claims.get(name))
     return settings
+
+
+def setting_text(claim: Any) -> str:
+    """Return what the setting of a single claim holds; of what is neither text nor number, its JSON."""
+    try:
+        return _text(claim) or ""
+    except Unsure:
+        return _encode(claim)
 
 
 def _find(claims: Mapping[str, Any], path: Sequence[str]) -> Any:

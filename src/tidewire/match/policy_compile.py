@@ -113,9 +113,14 @@ def compile_policies(table: TablePolicies, standing: Standing, relation: Relatio
     around = Surroundings(table.names, relation)
     permissive, restrictive = policies_for_reading(table, standing)
     admitted = tuple(_read(each, around) for each in permissive)
-    parts = [admitted[0] if len(admitted) == 1 else Or(admitted), *(_read(each, around) for each in restrictive)]
+    parts = [*(_read(each, around) for each in restrictive), admitted[0] if len(admitted) == 1 else Or(admitted)]
     conditions = tuple(each for part in parts for each in _flat(part)) if admitted else (_NOTHING,)
     return with_keys(standing.role, conditions)
+
+
+def nothing_for(role: str) -> CompiledPolicies:
+    """Return policies that show a role nothing at all."""
+    return with_keys(role, (_NOTHING,))
 
 
 def with_keys(role: str, conditions: tuple[Condition, ...]) -> CompiledPolicies:

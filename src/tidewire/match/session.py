@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from json import dumps, loads
 from typing import Any, Final
 
-from tidewire.match.policy_claims import check_claims
+from tidewire.match.policy_claims import check_claims, setting_text
 from tidewire.match.rule import Rule
 from tidewire.match.subscription import Audience, Subscription
 
@@ -32,9 +32,5 @@ def session_of(rule: Rule, audience: Audience) -> Mapping[str, str]:
         return rule.compiled.session(audience)
     text = audience.claims[0][1]
     claims: dict[str, Any] = loads(text)
-    single = {f"request.jwt.claim.{name}": _text(claims.get(name)) for name in ("sub", "role", "email")}
+    single = {f"request.jwt.claim.{name}": setting_text(claims.get(name)) for name in ("sub", "role", "email")}
     return {"request.jwt.claims": text, **single}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from tidewire.match.candidates import Ask
-from tidewire.match.rule import Rule
+from tidewire.match.rule import Rule, TableAccess
 from tidewire.match.subscription import ANY
 from tidewire.model.change import Change, Operation
 from tidewire.model.relation import Relation
@@ -42,12 +42,12 @@ def see(rule: Rule, change: Change, *, new: bool = True, old: bool = True) -> Si
         old = new  # there is no other row
     elif operation == "DELETE":
         new = old
-    if not (new or old):
+    # Who may read nothing, and is bound by policies, is not told either that something happened.
+    if not (new or old) or not (access.columns or access.unrestricted):
         return None
-    if not access.has_key:
-        return _NO_KEY
-    if not access.sees_key:
-        return None if operation == "DELETE" else _UNAUTHORIZED
+    error = _error(access)
+    if error is not None:
+        return error if new and not (error is _UNAUTHORIZED and operation == "DELETE") else None
     relation = change.relation
     names = tuple(column.name for column in relation.columns)
     seen = tuple(name for name in names if name in access.columns)
@@ -57,6 +57,12 @@ def see(rule: Rule, change: Change, *, new: bool = True, old: bool = True) -> Si
     key = tuple(column.name for column in relation.columns if column.primary)
     whole = old and new and operation == "UPDATE"
     return Sight(columns, (), columns if whole else key, new=new, old=old)
+
+
+def _error(access: TableAccess) -> Sight | None:
+    if not access.has_key:
+        return _NO_KEY
+    return None if access.sees_key else _UNAUTHORIZED
 
 
 def told_as(change: Change, sight: Sight, *, moves: str = "") -> Operation | None:

@@ -243,6 +243,14 @@ def role_missing(role: str) -> str:
     return f'ERROR 42704 (undefined_object) role "{role}" does not exist'
 
 
+def messages_have_topics(role: str) -> str:
+    """Refuse to tell of private broadcasts as rows. Ours alone."""
+    return (
+        "ERROR 42501 (insufficient_privilege) row-level security of realtime.messages is about topics:"
+        f' role "{role}" reads messages by joining theirs'
+    )
+
+
 def moves_need_old_rows(table: str) -> str:
     """Refuse to tell of moves in a table whose old rows are not in the log."""
     return exception_raised(

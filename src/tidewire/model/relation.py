@@ -1,8 +1,11 @@
 """What is known about a table: its columns, their types, its replica identity. The catalog fills them in."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
+
+MESSAGES: Final = ("realtime", "messages")
+"""The table of private broadcasts. Its policies say who may take part in a topic: its rows are shown there only."""
 
 TypeKind = Literal["base", "array", "composite", "domain", "enum", "range", "multirange"]
 ReplicaIdentity = Literal["default", "full", "index", "nothing"]

@@ -39,7 +39,8 @@ _UNDEFINED_COLUMN: Final = "42703"
 class PolicyQuestion(Struct, frozen=True):
     """Which of these rows does the restriction let the role see, in each of these sessions?
 
-    Rows are aligned with the relation's columns. A setting that only other sessions have is empty in this one.
+    Rows are aligned with the relation's columns. A setting that only other sessions have is empty in this one. Names of
+    settings have a dot in them: all others mean something to Postgres itself, such as the role.
     """
 
     role: str
@@ -72,7 +73,7 @@ class PolicyAnswers:
     async def answer(self, question: PolicyQuestion) -> list[list[bool]]:
         """Return for each session whether it sees each of the rows. Raises our errors when Postgres cannot be asked."""
         answers = [[False] * len(question.rows) for _ in question.sessions]
-        names = tuple({_ALWAYS_SET: None} | dict.fromkeys(name for each in question.sessions for name in each))
+        names = _names(question)
         sessions = self._awake(question, names)
         table = await self._describe(question.relation) if sessions and question.rows else None
         if table is None:  # nobody to ask for, nothing to ask about, or the table is gone
@@ -141,6 +142,15 @@ class PolicyAnswers:
         if len(kept) >= _MOST_KEPT:
             del kept[next(iter(kept))]
         kept[key] = self._clock() + for_s
+
+
+def _names(question: PolicyQuestion) -> tuple[str, ...]:
+    """Return the names of all settings, of which there must be one."""
+    names = {_ALWAYS_SET}.union(*question.sessions)
+    for name in names:
+        if "." not in name:
+            raise ValueError(f"judging rows by policies: expected settings with a dot in their names, got {name}")
+    return tuple(sorted(names))
 
 
 def _table(question: PolicyQuestion) -> tuple[str, int]:

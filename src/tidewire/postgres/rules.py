@@ -11,10 +11,10 @@ from psycopg import errors as pg
 
 from tidewire.match.policy import Policy, PolicyUnprovable, Standing, TablePolicies, policies_for_reading
 from tidewire.match.policy_columns import columns_read
-from tidewire.match.policy_compile import CompiledPolicies, compile_policies
+from tidewire.match.policy_compile import CompiledPolicies, compile_policies, nothing_for
 from tidewire.match.rule import Restriction, Rule
 from tidewire.model.errors import DatabaseUnreachable
-from tidewire.model.relation import Relation
+from tidewire.model.relation import MESSAGES, Relation
 from tidewire.model.snapshot import parse_snapshot
 from tidewire.postgres import queries
 from tidewire.postgres.access import Way, can_be_name, choose_way
@@ -95,11 +95,14 @@ async def _read(connection: Connection, role: str, relation: Relation) -> Rule |
     way = choose_way(await _fetch(connection, "tables_access", role=role, relation=relation.oid))
     if way is None or way.through is None:
         return None
+    ((announced,),) = await _fetch(connection, "rules_announced")
     if way.access.unrestricted or not way.access.columns:
-        return Rule(role, way.access)
+        return Rule(role, way.access, announced=announced)
+    if (relation.schema, relation.name) == MESSAGES:
+        return Rule(role, way.access, _NOBODY, nothing_for(role), announced=announced)
     fits = way.through == relation.oid or await _has_same_columns(connection, way.through, relation)
     found = await policies_of(connection, role, way.through, rows_of=relation.oid if fits else None)
-    return None if found is None else _rule(way, relation, *found, fits=fits)
+    return None if found is None else _rule(way, relation, *found, fits=fits, announced=announced)
 
 
 async def _has_same_columns(connection: Connection, through: int, relation: Relation) -> bool:
@@ -111,14 +114,16 @@ async def _fetch(connection: Connection, query: str, **asked: object) -> list[tu
     return await (await connection.execute(queries.load(query), asked)).fetchall()
 
 
-def _rule(way: Way, relation: Relation, table: TablePolicies, standing: Standing, *, fits: bool) -> Rule:
+def _rule(
+    way: Way, relation: Relation, table: TablePolicies, standing: Standing, *, fits: bool, announced: bool
+) -> Rule:
     compiled, reason = _compile(table, standing, relation)
     restriction = _restriction(table, standing, partition=way.through != relation.oid) if fits else None
     if restriction is None:
         restriction = _UNANSWERABLE
         if compiled is None:
             reason += "; and Postgres cannot be asked: the policy is that of a table whose rows have another form"
-    return Rule(standing.role, way.access, restriction, compiled, reason)
+    return Rule(standing.role, way.access, restriction, compiled, reason, announced)
 
 
 def _compile(table: TablePolicies, standing: Standing, relation: Relation) -> tuple[CompiledPolicies | None, str]:
@@ -140,7 +145,7 @@ def _restriction(table: TablePolicies, standing: Standing, *, partition: bool) -
     if columns is None and partition:
         return None  # the whole row, perhaps, and it has another type
     admitted = " or ".join(_expression(policy) for policy in permissive)
-    expression = " and ".join([f"({admitted})", *map(_expression, restrictive)])
+    expression = " and ".join([*map(_expression, restrictive), f"({admitted})"])
     return Restriction(expression, frozenset(table.names.columns.values()) if columns is None else columns)
 
 

@@ -4,15 +4,16 @@ Neither sends what is left over: whoever owns the sockets knows what is to becom
 """
 
 import os
+from array import array
 from collections.abc import Callable
 from typing import Final
 
-SendAll = Callable[[list[int], bytes], list[tuple[int, int]]]
-"""Takes descriptors of non-blocking sockets and a packet. Returns the places of those that took less than all of it,
-each with the bytes that it took: 0 if it is full or broken. No descriptor may be closed meanwhile."""
+SendAll = Callable[["array[int]", bytes], list[tuple[int, int]]]
+"""Takes descriptors of non-blocking sockets as C ints, and a packet. Returns the places of those that took less than
+all of it, each with the bytes that it took: 0 if it is full or broken. No descriptor may be closed meanwhile."""
 
 
-def send_each(descriptors: list[int], packet: bytes) -> list[tuple[int, int]]:
+def send_each(descriptors: "array[int]", packet: bytes) -> list[tuple[int, int]]:
     """Stand in for the compiled `send_all`; send what it lists by other means."""
     size, short = len(packet), []
     for place, descriptor in enumerate(descriptors):

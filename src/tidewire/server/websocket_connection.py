@@ -99,18 +99,23 @@ class WebSocketConnection(asyncio.Protocol):
         if self._collected_bytes > COLLECTED_LIMIT_BYTES:  # so that the transport sees it and asks for a pause
             self._send_collected()
 
-    def claim(self) -> int:
-        """Return the descriptor for one write that you make right now, or -1 if the frame must go through `write`.
+    @property
+    def descriptor(self) -> int:
+        """The socket's, for as long as the connection is open; -1 if it cannot be written to directly."""
+        return self._fileno
+
+    def claim(self) -> bool:
+        """Say whether you may write to `descriptor`, once and right now; if not, the frame must go through `write`.
 
         It stands for the turn's first `write`. What the socket does not take goes to `collect`, before anything else.
         """
         coalescer = self._coalescer
         if not self._direct or self._collected is not None or self._wrote_at == coalescer.turn or self._state != _OPEN:
-            return -1
+            return False
         self._wrote_at = coalescer.turn
         if not coalescer.due:
             coalescer.wake()
-        return self._fileno
+        return True
 
     def collect(self, rest: bytes) -> None:
         """Send in the next turn what was left of a claimed write, and after it what is written in the meantime."""
