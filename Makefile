@@ -49,5 +49,5 @@ $(READY): pyproject.toml uv.lock hatch_build.py src/_tidewire_send.c
 
 # What runs the stock clients: npm and the driver of a browser, about 100 MB that `make demo` does not need.
 $(CLIENTS): $(READY)
-	@$(UV) sync --frozen --quiet --group clients
+	@$(UV) sync --frozen --quiet --group clients --group drivers
 	@touch $@

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -291,15 +291,13 @@ async def _follow_status(node: Node, source: PostgresSource) -> None:
 
 async def _watch_roles(rules: PostgresRules, guards: Guards) -> None:
     """Have rules read anew when roles or their memberships change, which the log does not tell; never returns."""
-    known = ""
+    known: str | None = None
     while True:
-        try:
+        with suppress(TidewireError):  # the database is away, and so is the log
             found = await rules.roles_fingerprint()
-        except TidewireError:  # the database is away, and so is the log
-            found = known
-        if found != known:
+            if known is not None and found != known:
+                guards.forget_all()
             known = found
-            guards.forget_all()
         await asyncio.sleep(ROLES_POLL_S)
 
 

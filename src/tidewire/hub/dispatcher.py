@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterable, Callable, Collection, Sequence
+from typing import Final
 
 import structlog
 
@@ -16,6 +17,7 @@ from tidewire.hub.tasks import Tasks
 from tidewire.match.candidates import Candidates, Delivery
 from tidewire.match.finding import Broken
 from tidewire.match.matcher import Matcher
+from tidewire.match.rule import Rule
 from tidewire.match.sight import Sight, Sights, told_as
 from tidewire.match.subscription import Receivers
 from tidewire.model.change import Change, Resync, Transaction
@@ -28,6 +30,9 @@ from tidewire.wire.message import Message
 from tidewire.wire.session_address import PREFIX
 
 log = structlog.get_logger()
+
+MOST_TOLD: Final = 1000
+"""Rules that were reported once, because they are an error with the claims of somebody."""
 
 
 class Dispatcher:
@@ -57,6 +62,7 @@ class Dispatcher:
         self._clock = clock
         self._bodies = ChangeBodies(max_record_bytes=change_bytes)
         self._last = (0, -1)
+        self._told_failed: set[Rule] = set()
         self.changes = 0
         """How many changes came by."""
         self.deliveries = 0
@@ -121,7 +127,11 @@ class Dispatcher:
         if candidates.broken:
             self._report(candidates.broken)
         for rule in candidates.failed:
-            log.warning("policy_failed", role=rule.role, reason="with the claims of somebody it is an error")
+            if rule not in self._told_failed:
+                if len(self._told_failed) == MOST_TOLD:
+                    self._told_failed.clear()
+                self._told_failed.add(rule)
+                log.warning("policy_failed", role=rule.role, reason="with the claims of somebody it is an error")
         return candidates
 
     def _apart(self, changes: Sequence[Change], doubtful: Collection[int]) -> dict[int, Candidates]:

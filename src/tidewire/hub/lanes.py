@@ -16,7 +16,6 @@ from tidewire.match.candidates import Candidates
 from tidewire.match.finding import Deferred, Finding
 from tidewire.match.rule import Rule
 from tidewire.match.sight import Sight
-from tidewire.match.stand import Stand
 from tidewire.model.change import Row
 from tidewire.ports import Visibility
 
@@ -29,8 +28,8 @@ CHANGES_AT_ONCE: Final = 200
 Deliver = Callable[[Candidates, Sequence[Sight | None], int], Awaitable[None]]
 """Takes who wishes to hear of a table's changes, the answers, and when they were committed."""
 
-_Question = tuple[Rule, tuple[Stand, ...], int]
-"""The rule, those who want to know, and the identity of the table's shape."""
+_Question = tuple[Rule, int, int]
+"""The rule, and the identities of those who want to know and of the table's shape, both of which are held meanwhile."""
 
 
 class Waiting(Struct, frozen=True):
@@ -111,30 +110,28 @@ class Lanes:
 
 async def admit(findings: Sequence[Finding], visibility: Visibility) -> None:
     """Ask once for all rows that concern the same audiences, and tell the findings who sees them."""
-    questions: dict[_Question, dict[Row, int]] = {}
+    questions: dict[_Question, tuple[Finding, Deferred, dict[Row, int]]] = {}
     for finding in findings:
         for deferred in finding.deferred:
-            rows = questions.setdefault(_question(finding, deferred), {})
+            *_, rows = questions.setdefault(_question(finding, deferred), (finding, deferred, {}))
             for row in (deferred.row, deferred.old):
                 if row is not None:
                     rows.setdefault(row, len(rows))
-    relations = {id(finding.change.relation): finding.change.relation for finding in findings}
     seers: dict[_Question, list[list[int]]] = {}
-    for question, rows in questions.items():
-        rule, stands, shape = question
-        audiences = [stand.cohorts.audience for stand in stands]
-        seers[question] = await visibility.seers(rule, relations[shape], list(rows), audiences)
+    for question, (finding, deferred, rows) in questions.items():
+        audiences = [seat.audience for seat in deferred.seats]
+        seers[question] = await visibility.seers(deferred.rule, finding.change.relation, list(rows), audiences)
     for finding in findings:
         for deferred in finding.deferred:
             question = _question(finding, deferred)
-            rows, found = questions[question], seers[question]
+            rows, found = questions[question][2], seers[question]
             sees_old = frozenset(found[rows[deferred.old]] if deferred.old is not None else ())
             for number in found[rows[deferred.row]]:
-                finding.admit(deferred, deferred.stands[number], sees_old=number in sees_old)
+                finding.admit(deferred, deferred.seats[number], sees_old=number in sees_old)
 
 
 def _question(finding: Finding, deferred: Deferred) -> _Question:
-    return deferred.rule, deferred.stands, id(finding.change.relation)
+    return deferred.rule, id(deferred.seats), id(finding.change.relation)
 
 
 def _take(lane: deque[Waiting]) -> list[Waiting]:

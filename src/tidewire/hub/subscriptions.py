@@ -62,7 +62,7 @@ class Subscriptions:
 
     def replace(self, connection: int, question: Subscribe, judged: Judged) -> tuple[str | None, ...]:
         """Follow what was judged instead of what the channel followed; return for each binding why not, or None."""
-        self.forget(connection, question.channel)
+        self.forget(connection, question.channel, renewed=True)
         claims = question.grant.claims
         audience = Audience(claims.role)
         topic = (LEGACY if question.legacy else "") + PREFIX + question.channel.subtopic
@@ -93,10 +93,10 @@ class Subscriptions:
             refusals.append(self._add(connection, question.channel, made, wish))
         return tuple(refusals)
 
-    def forget(self, connection: int, channel: ChannelRef) -> None:
-        """Follow nothing more for a channel."""
+    def forget(self, connection: int, channel: ChannelRef, *, renewed: bool = False) -> None:
+        """Follow nothing more for a channel; one that is `renewed` still gets what waits for an answer already."""
         for number in self._channels.pop((connection, channel.number), ()):
-            self._matcher.remove(number)
+            self._matcher.remove(number, renewed=renewed)
             del self._owners[number]
 
     def drop_broken(self, broken: Sequence[Broken]) -> list[tuple[int, ChannelRef, str]]:

@@ -8,7 +8,7 @@ from tidewire.match.policy_compile import Judgement, RowJudge
 from tidewire.match.policy_keys import EqualityKey
 from tidewire.match.rule import Rule
 from tidewire.match.session import audience_in_full
-from tidewire.match.stand import Stand
+from tidewire.match.stand import Seat, Stand
 from tidewire.match.subscription import Audience, Subscription
 from tidewire.model.change import ABSENT, Row
 from tidewire.model.errors import ConfigurationError
@@ -22,21 +22,23 @@ class Opaque:
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self._stands: dict[Stand, None] = {}
-        self._listed: tuple[Stand, ...] | None = None
+        self._listed: tuple[Seat, ...] | None = None
 
     @property
-    def listed(self) -> tuple[Stand, ...]:
+    def listed(self) -> tuple[Seat, ...]:
         """Those who are here now; the same object until that changes."""
         if self._listed is None:
-            self._listed = tuple(self._stands)
+            self._listed = tuple(stand.seat() for stand in self._stands)
         return self._listed
 
     def add(self, stand: Stand) -> None:
         self._stands[stand] = None
-        self._listed = None
 
     def remove(self, stand: Stand) -> None:
         del self._stands[stand]
+
+    def forget_list(self) -> None:
+        """List everybody anew: somebody came or went."""
         self._listed = None
 
 
@@ -87,14 +89,18 @@ class AudienceIndex:
             self._enter(stand)
         stand.cohorts.add(wish)
         self._stands_of[wish.id] = stand
+        if (opaque := self._opaque.get(rule)) is not None:
+            opaque.forget_list()
 
-    def remove(self, wish: Subscription) -> None:
-        """Forget a subscription, if it has a place."""
+    def remove(self, wish: Subscription, *, renewed: bool) -> None:
+        """Forget a subscription, if it has a place; one that is `renewed` still gets what is on its way."""
         self._waiting.pop(wish.id, None)
         stand = self._stands_of.pop(wish.id, None)
         if stand is None:
             return
-        stand.cohorts.remove(wish)
+        stand.cohorts.remove(wish, renewed=renewed)
+        if (opaque := self._opaque.get(stand.rule)) is not None:
+            opaque.forget_list()
         if not stand.cohorts:
             del self._stands[stand.cohorts.audience]
             self._leave(stand)
@@ -132,8 +138,8 @@ class AudienceIndex:
             shown = old if old is not None and self.guard.carries(role, old) else None
             finding.defer(opaque.rule, opaque.listed, doubt, row, shown)
         elif finding.change.operation == "DELETE":
-            for stand in opaque.listed:
-                finding.take(stand.cohorts, doubt)
+            for seat in opaque.listed:
+                finding.take(seat, doubt)
 
     def _doubt(
         self, stand: Stand, judge: RowJudge | None, row: Row, finding: Finding, *, deleted: bool

@@ -114,8 +114,8 @@ class Candidates:
 
 def _by_view(finding: Finding, asks: list[Ask]) -> list[View]:
     """Group by what is to be seen, and ask once for each audience."""
-    change, rules = finding.change, finding.rules
-    if len(finding.cohorts) == 1 and not finding.sides:  # what an equality on a key mostly finds
+    change, rules, earlier = finding.change, finding.rules, finding.earlier
+    if len(finding.cohorts) == 1 and not finding.sides and not earlier:  # what an equality on a key mostly finds
         cohort = finding.cohorts[0]
         asks.append(Ask(change, cohort.audience, "", rules.get(cohort.audience.role)))
         return [(len(asks) - 1, cohort.select, cohort.moves, [(cohort, cohort.receivers())])]
@@ -123,13 +123,13 @@ def _by_view(finding: Finding, asks: list[Ask]) -> list[View]:
     for cohort in finding.cohorts:
         view: _Group = ((cohort.audience, "", CERTAIN, CERTAIN), cohort.select, cohort.moves)
         if (others := views.get(view)) is None:
-            views[view] = [(cohort, cohort.receivers())]
+            views[view] = [(cohort, earlier.get(cohort) or cohort.receivers())]
         else:
-            others.append((cohort, cohort.receivers()))
+            others.append((cohort, earlier.get(cohort) or cohort.receivers()))
     for cohort, (new, old) in finding.sides.items():
         filter_ = cohort.wish.filter if ((new or 0) | (old or 0)) & BY_FILTER else ""
         view = ((cohort.audience, filter_, new, old), cohort.select, cohort.moves)
-        views.setdefault(view, []).append((cohort, cohort.receivers()))
+        views.setdefault(view, []).append((cohort, earlier.get(cohort) or cohort.receivers()))
     numbers: dict[_Question, int] = {}
     groups = []
     for (question, select, moves), group in views.items():

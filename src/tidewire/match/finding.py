@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from tidewire.match.guard import Guard
 from tidewire.match.rule import Rule
-from tidewire.match.stand import Stand
-from tidewire.match.subscription import Cohort, Cohorts
+from tidewire.match.stand import Seat
+from tidewire.match.subscription import Cohort, Cohorts, Receivers
 from tidewire.model.change import Change, Row
 from tidewire.model.relation import Relation
 
@@ -42,10 +42,10 @@ Sides = list[Doubt | None]
 
 
 class Deferred(Struct, frozen=True, eq=False, gc=False):
-    """Ask Postgres which of the `stands` see a `row` under their rule, and the `old` one if there is one."""
+    """Ask Postgres which of the `seats` see a `row` under their rule, and the `old` one if there is one."""
 
     rule: Rule
-    stands: tuple[Stand, ...]
+    seats: tuple[Seat, ...]
     row: Row
     old: Row | None
     doubt: Doubt
@@ -65,6 +65,7 @@ class Finding:
         "change",
         "cohorts",
         "deferred",
+        "earlier",
         "failed",
         "guard",
         "rules",
@@ -83,6 +84,8 @@ class Finding:
         self.cohorts: list[Cohort] = []
         self.sides: dict[Cohort, Sides] = {}
         self.deferred: list[Deferred] = []
+        self.earlier: dict[Cohort, Receivers] = {}
+        """Who was in a cohort when the change came, where that is some time ago."""
         self.side = OLD if change.operation == "DELETE" else NEW
         self._moving_only = False
 
@@ -104,7 +107,7 @@ class Finding:
         self.side = side
         self._moving_only = moving_only
 
-    def take(self, cohorts: Cohorts, doubt: Doubt, old: Doubt | None = CERTAIN) -> None:
+    def take(self, cohorts: Cohorts | Seat, doubt: Doubt, old: Doubt | None = CERTAIN) -> None:
         """Add those who may see the row. `old` is the doubt about the old row of an UPDATE, which is shown as well."""
         moving = cohorts.moving
         if not self._moving_only:
@@ -120,14 +123,15 @@ class Finding:
         elif not self._moving_only:
             self._note(moving, doubt, old)
 
-    def defer(self, rule: Rule, stands: tuple[Stand, ...], doubt: Doubt, row: Row, old: Row | None) -> None:
+    def defer(self, rule: Rule, seats: tuple[Seat, ...], doubt: Doubt, row: Row, old: Row | None) -> None:
         """Leave it to Postgres which audiences of a rule may see the row."""
-        self.deferred.append(Deferred(rule, stands, row, old, doubt, self.side, self._moving_only))
+        self.deferred.append(Deferred(rule, seats, row, old, doubt, self.side, self._moving_only))
 
-    def admit(self, deferred: Deferred, stand: Stand, *, sees_old: bool) -> None:
+    def admit(self, deferred: Deferred, seat: Seat, *, sees_old: bool) -> None:
         """Add an audience that sees the row, as Postgres says."""
         self.look(deferred.side, moving_only=deferred.moving_only)
-        self.take(stand.cohorts, deferred.doubt, CERTAIN if sees_old else None)
+        self.take(seat, deferred.doubt, CERTAIN if sees_old else None)
+        self.earlier.update(zip((*seat.still, *seat.moving), seat.receivers, strict=True))
 
     def _note(self, cohorts: tuple[Cohort, ...], doubt: Doubt, old: Doubt | None) -> None:
         sides: Sides = [None, doubt] if self.side == OLD else [doubt, old]

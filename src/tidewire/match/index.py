@@ -37,10 +37,10 @@ class EventIndex:
             plan.place(group, broken)
         return cohort
 
-    def remove(self, wish: Subscription) -> Cohort:
+    def remove(self, wish: Subscription, *, renewed: bool) -> Cohort:
         """Let a subscription go, and forget its filter when nobody else uses it; return its cohort."""
         group = self._filtered[wish.filter] if wish.filter.strip() else self._unfiltered
-        cohort = group.remove(wish)
+        cohort = group.remove(wish, renewed=renewed)
         self._moving -= wish.moves
         if group or group is self._unfiltered:
             return cohort
@@ -115,14 +115,14 @@ class TableIndex:
         if wish.truncate:
             self._truncating[cohort] = None
 
-    def remove(self, wish: Subscription) -> None:
+    def remove(self, wish: Subscription, *, renewed: bool) -> None:
         """Let a subscription go."""
         role = wish.audience.role
         self._roles[role] -= 1
         if not self._roles[role]:
             del self._roles[role]
         index = self._events[wish.event]
-        cohort = index.remove(wish)
+        cohort = index.remove(wish, renewed=renewed)
         if not index:
             del self._events[wish.event]
         if not cohort:

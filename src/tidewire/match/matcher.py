@@ -45,8 +45,11 @@ class Matcher:
         self._connections.setdefault(subscription.connection, set()).add(subscription.id)
         return broken
 
-    def remove(self, subscription_id: int) -> None:
-        """Stop matching, also for what `match` has returned already. One that is gone is no error: leaving may race."""
+    def remove(self, subscription_id: int, *, renewed: bool = False) -> None:
+        """Stop matching, also for what `match` has returned already. One that is gone is no error: leaving may race.
+
+        One that is `renewed`, because its reader has a new token, still gets what `match` has returned already.
+        """
         subscription = self._subscriptions.pop(subscription_id, None)
         if subscription is None:
             return
@@ -56,7 +59,7 @@ class Matcher:
             del self._connections[subscription.connection]
         pattern = (subscription.schema, subscription.table)
         table = self._tables[pattern]
-        table.remove(subscription)
+        table.remove(subscription, renewed=renewed)
         if not table:
             del self._tables[pattern]
 

@@ -45,13 +45,13 @@ class FilterGroup:
             index.add(wish)
         return cohorts.add(wish)
 
-    def remove(self, wish: Subscription) -> Cohort:
+    def remove(self, wish: Subscription, *, renewed: bool) -> Cohort:
         """Let a subscription go and return the cohort that it was in, which may be empty now."""
         del self._members[wish.id]
         for index in self._indexes.values():
-            index.remove(wish)
+            index.remove(wish, renewed=renewed)
         cohorts = self._by_role[wish.audience]
-        cohort = cohorts.remove(wish)
+        cohort = cohorts.remove(wish, renewed=renewed)
         if not cohorts:
             del self._by_role[wish.audience]
         return cohort

@@ -1,8 +1,19 @@
 """One audience before one table: who is in it, and how rows are judged for it."""
 
+from msgspec import Struct
+
 from tidewire.match.policy_compile import Place, RowJudge
 from tidewire.match.rule import Rule
-from tidewire.match.subscription import Audience, Cohorts
+from tidewire.match.subscription import Audience, Cohort, Cohorts, Receivers
+
+
+class Seat(Struct, frozen=True, gc=False):
+    """Who is in an audience at one moment: its cohorts, and the receivers in them in the same order."""
+
+    audience: Audience
+    still: tuple[Cohort, ...]
+    moving: tuple[Cohort, ...]
+    receivers: tuple[Receivers, ...]
 
 
 class Stand:
@@ -19,3 +30,9 @@ class Stand:
         if rule.compiled is not None:
             self.judge = rule.compiled.judge(audience)
             self.place = rule.compiled.place(audience)
+
+    def seat(self) -> Seat:
+        """Return who is here now."""
+        still, moving = self.cohorts.still, self.cohorts.moving
+        receivers = tuple(cohort.receivers() for cohort in (*still, *moving))
+        return Seat(self.cohorts.audience, still, moving, receivers)

@@ -11,6 +11,9 @@ from tidewire.model.relation import Relation
 ANY: Final = "*"
 """Stands for every schema, every table or every event."""
 
+MOST_RENEWED: Final = 10_000
+"""Of one cohort, until they are forgotten: by then, what was on its way has arrived."""
+
 Select = tuple[str, ...] | None
 """Names of the columns a reader asked for; None for all of them."""
 
@@ -81,7 +84,7 @@ CohortKey = tuple[str, int, Select, bool, bool]
 class Cohort:
     """Subscriptions that differ in `id` and `connection` only, so whatever one of them gets, all get."""
 
-    __slots__ = ("_members", "_receivers", "audience", "moves", "select", "wish")
+    __slots__ = ("_members", "_receivers", "_renewed", "audience", "moves", "select", "wish")
 
     def __init__(self, wish: Subscription, audience: Audience) -> None:
         self.wish = wish
@@ -92,6 +95,7 @@ class Cohort:
         """The event that those who follow moves asked for; empty for all others."""
         self._members: dict[int, int] = {}
         self._receivers: Receivers | None = None
+        self._renewed: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._members)
@@ -99,10 +103,16 @@ class Cohort:
     def add(self, subscription: Subscription) -> None:
         self._members[subscription.id] = subscription.connection
         self._receivers = None
+        self._renewed.discard(subscription.connection)
 
-    def remove(self, subscription: Subscription) -> None:
+    def remove(self, subscription: Subscription, *, renewed: bool) -> None:
+        """Let a member go. One that is `renewed` has another place now, and still gets what is on its way."""
         del self._members[subscription.id]
         self._receivers = None
+        if renewed:
+            if len(self._renewed) == MOST_RENEWED:
+                self._renewed.clear()
+            self._renewed.add(subscription.connection)
 
     def receivers(self) -> Receivers:
         """Return who is here now. The value is kept until somebody comes or goes: it costs nothing per change."""
@@ -120,7 +130,7 @@ class Cohort:
         """
         if self._receivers is earlier:
             return earlier
-        present = set(self._members.values())
+        present = {*self._members.values(), *self._renewed}
         connections = tuple(connection for connection in earlier.connections if connection in present)
         return Receivers(earlier.topic, earlier.ids, connections)
 
@@ -161,11 +171,11 @@ class Cohorts:
         cohort.add(wish)
         return cohort
 
-    def remove(self, wish: Subscription) -> Cohort:
+    def remove(self, wish: Subscription, *, renewed: bool) -> Cohort:
         """Take a member out and return its cohort, which may be empty now."""
         key = _key(wish)
         cohort = self._by_key[key]
-        cohort.remove(wish)
+        cohort.remove(wish, renewed=renewed)
         if not cohort:
             del self._by_key[key]
             self._still = None
