@@ -21,6 +21,7 @@ from tidewire.model.errors import ConfigurationError
 from tidewire.server.app import NodeApp
 from tidewire.server.draining_server import LAST_S, DrainingServer, server_config
 from tidewire.server.secret import shared_secrets
+from tidewire.server.socket_writes import IS_COMPILED
 from tidewire.settings import Settings
 
 log = structlog.get_logger()
@@ -72,6 +73,10 @@ async def _serve(settings: Settings, dsn: str, listener: socket.socket) -> None:
             server = DrainingServer(_configure(settings, app), lambda: app.node.drain(drain_s))
             stopping.server = server
             _raise_file_limit(settings.max_connections)
+            if not IS_COMPILED:
+                log.info(
+                    "sending_not_compiled", hint="install Tidewire again where a C compiler is"
+                )
             out.print(_welcome(settings, listener))
             await server.serve(sockets=[listener])
     except asyncio.CancelledError:
