@@ -87,7 +87,7 @@ class AudienceIndex:
         if stand is None:
             stand = self._stands[audience] = Stand(audience, rule)
             self._enter(stand)
-        stand.cohorts.add(wish)
+        stand.cohorts.add(wish, audience)
         self._stands_of[wish.id] = stand
         if (opaque := self._opaque.get(rule)) is not None:
             opaque.forget_list()
@@ -98,11 +98,11 @@ class AudienceIndex:
         stand = self._stands_of.pop(wish.id, None)
         if stand is None:
             return
-        stand.cohorts.remove(wish, renewed=renewed)
+        stand.cohorts.remove(wish, stand.audience, renewed=renewed)
         if (opaque := self._opaque.get(stand.rule)) is not None:
             opaque.forget_list()
         if not stand.cohorts:
-            del self._stands[stand.cohorts.audience]
+            del self._stands[stand.audience]
             self._leave(stand)
 
     def collect(self, finding: Finding, doubt: Doubt) -> None:

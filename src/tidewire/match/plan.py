@@ -9,7 +9,7 @@ from typing import Final
 from tidewire.filters.answer import UNDECIDED, Predicate
 from tidewire.match.audiences import AudienceIndex
 from tidewire.match.finding import BY_FILTER, CERTAIN, Broken, Doubt, Finding
-from tidewire.match.subscription import Audience, Cohort, Cohorts, Compile, CompiledFilter, Subscription
+from tidewire.match.subscription import Cohort, Cohorts, Compile, CompiledFilter, Subscription
 from tidewire.model.change import Row
 from tidewire.model.relation import Relation
 
@@ -20,54 +20,44 @@ MAX_INDEXES: Final = 1024
 class FilterGroup:
     """The subscriptions to the same event of the same tables under the same filter text: evaluated once for all."""
 
-    __slots__ = ("_by_role", "_indexes", "_members", "compile")
+    __slots__ = ("_cohorts", "_indexes", "compile")
 
     def __init__(self, compile: Compile | None) -> None:  # noqa: A002 - what it does
         self.compile = compile
-        self._members: dict[int, Subscription] = {}
-        self._by_role: dict[Audience, Cohorts] = {}
+        self._cohorts = Cohorts()
+        """All of them by their roles alone, for tables that hide nothing from anybody."""
         self._indexes: dict[int, AudienceIndex] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._members)
+        return bool(self._cohorts)
 
     @property
     def ids(self) -> tuple[int, ...]:
-        return tuple(self._members)
+        return tuple(wish.id for wish in self._cohorts)
 
     def add(self, wish: Subscription) -> Cohort:
         """Take a subscription in and return whom it is among where nothing is hidden."""
-        self._members[wish.id] = wish
-        cohorts = self._by_role.get(wish.audience)
-        if cohorts is None:
-            cohorts = self._by_role[wish.audience] = Cohorts(wish.audience)
         for index in self._indexes.values():
             index.add(wish)
-        return cohorts.add(wish)
+        return self._cohorts.add(wish, wish.audience)
 
     def remove(self, wish: Subscription, *, renewed: bool) -> Cohort:
         """Let a subscription go and return the cohort that it was in, which may be empty now."""
-        del self._members[wish.id]
         for index in self._indexes.values():
             index.remove(wish, renewed=renewed)
-        cohorts = self._by_role[wish.audience]
-        cohort = cohorts.remove(wish, renewed=renewed)
-        if not cohorts:
-            del self._by_role[wish.audience]
-        return cohort
+        return self._cohorts.remove(wish, wish.audience, renewed=renewed)
 
     def collect(self, finding: Finding, doubt: Doubt = CERTAIN) -> None:
         """Add those who may see the row that the finding looks at; the filter holds for it, or is in `doubt`."""
         if finding.guard is None:
-            for cohorts in self._by_role.values():
-                finding.take(cohorts, doubt)
+            finding.take(self._cohorts, doubt)
             return
         oid = finding.change.relation.oid
         index = self._indexes.get(oid)
         if index is None or index.guard is not finding.guard:
             if index is None and len(self._indexes) == MAX_INDEXES:
                 del self._indexes[next(iter(self._indexes))]
-            index = self._indexes[oid] = AudienceIndex(finding.guard, self._members.values())
+            index = self._indexes[oid] = AudienceIndex(finding.guard, self._cohorts)
         index.collect(finding, doubt)
 
 

@@ -19,10 +19,11 @@ class Seat(Struct, frozen=True, gc=False):
 class Stand:
     """Its `place` says where rows find it; where only Postgres can judge there is none."""
 
-    __slots__ = ("cohorts", "judge", "place", "rule")
+    __slots__ = ("audience", "cohorts", "judge", "place", "rule")
 
     def __init__(self, audience: Audience, rule: Rule) -> None:
-        self.cohorts = Cohorts(audience)
+        self.audience = audience
+        self.cohorts = Cohorts()
         self.rule = rule
         self.judge: RowJudge | None = None
         """For any row; None: sees them all, or only Postgres can tell."""
@@ -35,4 +36,4 @@ class Stand:
         """Return who is here now."""
         still, moving = self.cohorts.still, self.cohorts.moving
         receivers = tuple(cohort.receivers() for cohort in (*still, *moving))
-        return Seat(self.cohorts.audience, still, moving, receivers)
+        return Seat(self.audience, still, moving, receivers)

@@ -1,6 +1,6 @@
 """What readers wish, and groups of readers whose wishes are the same but for the connection. Evaluates nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -78,7 +78,7 @@ class Receivers(Struct, frozen=True, gc=False):
     connections: tuple[int, ...]
 
 
-CohortKey = tuple[str, int, Select, bool, bool]
+CohortKey = tuple[str, int, Select, Audience, bool, bool]
 
 
 class Cohort:
@@ -93,25 +93,30 @@ class Cohort:
         self.select = wish.select
         self.moves = wish.event if wish.moves else ""
         """The event that those who follow moves asked for; empty for all others."""
-        self._members: dict[int, int] = {}
+        self._members: dict[int, Subscription] = {}
         self._receivers: Receivers | None = None
-        self._renewed: set[int] = set()
+        self._renewed: set[int] | None = None
 
     def __len__(self) -> int:
         return len(self._members)
 
+    @property
+    def members(self) -> Iterable[Subscription]:
+        return self._members.values()
+
     def add(self, subscription: Subscription) -> None:
-        self._members[subscription.id] = subscription.connection
+        self._members[subscription.id] = subscription
         self._receivers = None
-        self._renewed.discard(subscription.connection)
+        if self._renewed is not None:
+            self._renewed.discard(subscription.connection)
 
     def remove(self, subscription: Subscription, *, renewed: bool) -> None:
         """Let a member go. One that is `renewed` has another place now, and still gets what is on its way."""
         del self._members[subscription.id]
         self._receivers = None
         if renewed:
-            if len(self._renewed) == MOST_RENEWED:
-                self._renewed.clear()
+            if self._renewed is None or len(self._renewed) == MOST_RENEWED:
+                self._renewed = set()
             self._renewed.add(subscription.connection)
 
     def receivers(self) -> Receivers:
@@ -119,7 +124,7 @@ class Cohort:
         receivers = self._receivers
         if receivers is None:
             # A channel may hold two equal bindings; it still gets one frame.
-            connections = tuple(dict.fromkeys(self._members.values()))
+            connections = tuple(dict.fromkeys(member.connection for member in self._members.values()))
             self._receivers = receivers = Receivers(self.wish.topic, (self.wish.wire_id,), connections)
         return receivers
 
@@ -130,24 +135,26 @@ class Cohort:
         """
         if self._receivers is earlier:
             return earlier
-        present = {*self._members.values(), *self._renewed}
+        present = {member.connection for member in self._members.values()}.union(self._renewed or ())
         connections = tuple(connection for connection in earlier.connections if connection in present)
         return Receivers(earlier.topic, earlier.ids, connections)
 
 
 class Cohorts:
-    """The cohorts of one audience under one filter, and of them those that follow moves."""
+    """Cohorts under one filter, and of them those that follow moves."""
 
-    __slots__ = ("_by_key", "_moving", "_still", "audience")
+    __slots__ = ("_by_key", "_moving", "_still")
 
-    def __init__(self, audience: Audience) -> None:
-        self.audience = audience
+    def __init__(self) -> None:
         self._by_key: dict[CohortKey, Cohort] = {}
         self._still: tuple[Cohort, ...] | None = None
         self._moving: tuple[Cohort, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self._by_key)
+
+    def __iter__(self) -> Iterator[Subscription]:
+        return (member for cohort in self._by_key.values() for member in cohort.members)
 
     @property
     def still(self) -> tuple[Cohort, ...]:
@@ -162,18 +169,19 @@ class Cohorts:
             self._list()
         return self._moving
 
-    def add(self, wish: Subscription) -> Cohort:
-        key = _key(wish)
+    def add(self, wish: Subscription, audience: Audience) -> Cohort:
+        """Take a member in, as one of an audience, and return its cohort."""
+        key = _key(wish, audience)
         cohort = self._by_key.get(key)
         if cohort is None:
-            cohort = self._by_key[key] = Cohort(wish, self.audience)
+            cohort = self._by_key[key] = Cohort(wish, audience)
             self._still = None
         cohort.add(wish)
         return cohort
 
-    def remove(self, wish: Subscription, *, renewed: bool) -> Cohort:
+    def remove(self, wish: Subscription, audience: Audience, *, renewed: bool) -> Cohort:
         """Take a member out and return its cohort, which may be empty now."""
-        key = _key(wish)
+        key = _key(wish, audience)
         cohort = self._by_key[key]
         cohort.remove(wish, renewed=renewed)
         if not cohort:
@@ -187,5 +195,5 @@ class Cohorts:
         self._still = tuple(each for each in cohorts if not each.moves)
 
 
-def _key(wish: Subscription) -> CohortKey:
-    return wish.topic, wish.wire_id, wish.select, wish.truncate, wish.moves
+def _key(wish: Subscription, audience: Audience) -> CohortKey:
+    return wish.topic, wish.wire_id, wish.select, audience, wish.truncate, wish.moves
