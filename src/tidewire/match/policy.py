@@ -3,6 +3,7 @@
 postgres/policies.py reads it ─► policy_compile.py, once for each role and shape of the table
   policy_nodes, policy_constants           Postgres's own expression trees become values
   policy_conditions, policy_scalars        what is understood of them becomes policy_tree; the rest is refused
+  policy_columns                           the columns that a tree reads, understood or not
   policy_claims, policy_bind               an audience's claims go in, a predicate over rows comes out
 """
 
