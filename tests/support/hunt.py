@@ -204,7 +204,8 @@ class _Finder:
 def hunting(dsn: str, seed: int, *, policies: bool) -> Iterator[Hunt]:
     """Prepare a database and serve it; the same seed makes up the same rules, rows and readers."""
     dice = Random(seed)  # noqa: S311 - the same every time
-    with staged(dsn, CREATE, outbox_bytes=8 * 2**20, send_buffer_bytes=8 * 2**20) as stage:
+    # Readers of a long hunt have their hands full, and send no heartbeats.
+    with staged(dsn, CREATE, idle_s=3600, outbox_bytes=8 * 2**20, send_buffer_bytes=8 * 2**20) as stage:
         create_tables(stage.admin, dice)
         stage.last_rows = {table: f"insert into {table} (id, version) values ({{key}}, 0)" for table in TABLES}
         yield Hunt(stage, dice, policies=policies)
