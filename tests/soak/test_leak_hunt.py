@@ -38,7 +38,9 @@ def test_a_short_hunt_finds_nothing(database: str, *, policies: bool) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(MINUTES_S * 1.5)
 def test_a_hunt_of_minutes_finds_nothing(database: str) -> None:
-    with hunting(database, time.time_ns(), policies=True) as hunt:
+    seed = time.time_ns()
+    print(f"seed {seed}")  # noqa: T201 - whoever reads of a fault wants to see it again
+    with hunting(database, seed, policies=True) as hunt:
         play(hunt, rounds=1, transactions=LONG_TRANSACTIONS, seconds=MINUTES_S)
 
 

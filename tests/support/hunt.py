@@ -136,6 +136,7 @@ class Hunt:
         finder = _Finder(writes, expected)
         last: dict[tuple[str, Any], int] = {}
         seen: set[int] = set()
+        partly: dict[int, Told] = {}
         for table, each in told:
             self.tally["checked"] += 1
             write = finder.find(table, each)
@@ -144,6 +145,7 @@ class Hunt:
                 self._found("leaked", asker, table, each, allowed)
                 continue
             if each != allowed.told:  # less than what was promised
+                partly[write.version] = each
                 continue
             if write.version in seen:
                 self._found("repeated", asker, table, each, allowed)
@@ -154,7 +156,7 @@ class Hunt:
         for write in writes:
             missing = expected[write.version]
             if missing is not None and missing.promised and write.version not in seen:
-                self._found("lost", asker, write.table, None, missing)
+                self._found("lost", asker, write.table, partly.get(write.version), missing)
 
     def _found(self, what: str, asker: Asker, table: str, told: Told | None, expected: Expected | None) -> None:
         self.tally[what] += 1

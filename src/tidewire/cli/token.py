@@ -36,9 +36,8 @@ def token(
         raise ConfigurationError("minting a token: expected jwt_secret, got none", hint="set TIDEWIRE_JWT_SECRET")
     checks = assemble.claim_checks(settings)
     now_s = int(time.time())
-    demanded = {"aud": checks.audience, "iss": checks.issuer, **checks.exact}
-    values: dict[str, Any] = {name: value for name, value in demanded.items() if value is not None}
-    values |= {"role": role, "iat": now_s, "exp": now_s + _parse_lifetime(exp), **_parse_claims(claim)}
+    values: dict[str, Any] = {**checks.demanded, "role": role, "iat": now_s, "exp": now_s + _parse_lifetime(exp)}
+    values |= _parse_claims(claim)
     if sub is not None:
         values["sub"] = sub
     try:

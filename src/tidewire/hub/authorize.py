@@ -110,7 +110,14 @@ def import_secret(secret: str) -> OctKey:
 
 def sign_token(values: Mapping[str, Any], secret: str) -> str:
     """Write claims as a token signed with HS256; check them first with `check_claims`."""
-    return jws.serialize_compact({"alg": "HS256", "typ": "JWT"}, msgspec.json.encode(values), import_secret(secret))
+    return sign_claims(values, import_secret(secret), "HS256")
+
+
+def sign_claims(values: Mapping[str, Any], key: Key, algorithm: str) -> str:
+    """Write claims as a token signed with a private key; its id, if it has one, stands in the header."""
+    kid = key.get("kid")
+    header = {"alg": algorithm, "typ": "JWT"} if kid is None else {"alg": algorithm, "typ": "JWT", "kid": kid}
+    return jws.serialize_compact(header, msgspec.json.encode(values), key)
 
 
 class _Header(Struct, frozen=True):

@@ -26,6 +26,12 @@ class ClaimChecks(Struct, frozen=True):
     issuer: str | None = None
     exact: Mapping[str, Scalar] = {}
 
+    @property
+    def demanded(self) -> dict[str, Scalar]:
+        """The claims that a token must have, for whoever writes one."""
+        values = {"aud": self.audience, "iss": self.issuer, **self.exact}
+        return {name: value for name, value in values.items() if value is not None}
+
 
 def check_claims(values: Mapping[str, Any], checks: ClaimChecks, now_s: float) -> Claims:
     """Turn what a verified token says into claims. Raises TokenRefused."""
