@@ -5,11 +5,13 @@ log says so without showing any value.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Final
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tidewire.match.rule import Restriction
 from tidewire.model.change import Row
@@ -17,8 +19,8 @@ from tidewire.model.relation import Relation
 from tidewire.postgres import queries
 from tidewire.postgres.channel_policies import storable
 from tidewire.postgres.policy_asking import PolicyAsking
-from tidewire.postgres.policy_judge import Judge, Session
-from tidewire.postgres.policy_statement import Table, make_offer
+from tidewire.postgres.policy_judge import CANCELED, Answer, Judge, Session
+from tidewire.postgres.policy_statement import Offer, Table, make_offer, write_statement
 from tidewire.postgres.pool import Pool
 
 log = structlog.get_logger()
@@ -34,6 +36,8 @@ REPORT_S: Final = 60.0
 _MOST_KEPT: Final = 10_000
 _ALWAYS_SET: Final = "request.jwt.claims"
 _UNDEFINED_COLUMN: Final = "42703"
+_NO_ROW: Final = "-1"
+"""The place of none."""
 
 
 class PolicyQuestion(Struct, frozen=True):
@@ -69,6 +73,8 @@ class PolicyAnswers:
         self._clock = clock
         self._resting: dict[Hashable, float] = {}
         self._reported: dict[Hashable, float] = {}
+        self._plans: dict[Hashable, str | None] = {}
+        """Why Postgres makes no plan for a session, or None."""
 
     async def answer(self, question: PolicyQuestion) -> list[list[bool]]:
         """Return for each session whether it sees each of the rows. Raises our errors when Postgres cannot be asked."""
@@ -82,6 +88,9 @@ class PolicyAnswers:
         if offer is None:
             self._report(question, _UNDEFINED_COLUMN, len(sessions))
             return answers
+        if not offer.rows:
+            return answers
+        sessions = await self._plannable(question, offer, names, sessions)
         deadline_s = self._clock() + self._most_s
 
         def show(session: int, place: int) -> None:
@@ -104,6 +113,33 @@ class PolicyAnswers:
             for number, each in enumerate(values)
             if all(map(storable, each)) and not self._holds(self._resting, (*_table(question), each))
         ]
+
+    async def _plannable(
+        self, question: PolicyQuestion, offer: Offer, names: Sequence[str], sessions: Sequence[Session]
+    ) -> list[Session]:
+        """Return the sessions in which Postgres would get as far as reading rows.
+
+        It evaluates some functions when it makes a plan, whether rows would need them or not. Where that is an error,
+        such as for a subject that is no UUID, the reader's own queries are errors, and show nothing.
+        """
+        key = (*_table(question), question.restriction.expression)
+        new = [replace(each, argument=_NO_ROW) for each in sessions if (*key, each.values) not in self._plans]
+
+        def hear(session: Session, answer: Answer) -> bool:
+            _, failure = answer
+            if len(self._plans) >= _MOST_KEPT:
+                del self._plans[next(iter(self._plans))]
+            if failure != CANCELED:  # which says nothing about the session: it has its turn below
+                self._plans[(*key, session.values)] = failure
+            return failure != CANCELED
+
+        if new:
+            statement = write_statement(offer, (0, 0), one=True)  # of a single row it would see that it is not meant
+            await self._judge.ask(question.role, statement, names, new, hear, plans_each=True)
+        failures = [self._plans.get((*key, session.values)) for session in sessions]
+        for failure, count in Counter(filter(None, failures)).items():
+            self._report(question, failure, count)
+        return [session for session, failure in zip(sessions, failures, strict=True) if failure is None]
 
     async def _describe(self, relation: Relation) -> Table | None:
         """Return what the catalog says now; None when the table is gone."""

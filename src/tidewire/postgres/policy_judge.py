@@ -49,13 +49,22 @@ class Judge:
         self._pool = pool
         self._limit_ms = round(timeout_s * 1000)
         self._begin = sql.SQL("begin read only; set local statement_timeout = {}").format(sql.Literal(self._limit_ms))
+        self._begin_planning = self._begin + sql.SQL("; set local plan_cache_mode = force_custom_plan")
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def ask(
-        self, role: str, question: str, names: Sequence[str], sessions: Sequence[Session], hear: Hear
+        self,
+        role: str,
+        question: str,
+        names: Sequence[str],
+        sessions: Sequence[Session],
+        hear: Hear,
+        *,
+        plans_each: bool = False,
     ) -> bool:
         """Ask in all sessions, until `hear` says no. `names` are those of the settings; there must be one.
 
+        With `plans_each` it is planned for each of them, which takes ten times as long; give each an argument.
         False if the question took too long before any session was asked. Raises our errors when it cannot be put.
         """
         waiting = deque(_chunks(sessions))
@@ -65,7 +74,7 @@ class Judge:
             nonlocal going, in_time
             chunk = waiting.popleft()
             try:
-                answers = await self._execute(role, question, names, chunk)
+                answers = await self._execute(role, question, names, chunk, plans_each=plans_each)
             except BaseException:
                 going = False  # nor shall the other one go on
                 raise
@@ -88,7 +97,7 @@ class Judge:
         return in_time
 
     async def _execute(
-        self, role: str, question: str, names: Sequence[str], sessions: Sequence[Session]
+        self, role: str, question: str, names: Sequence[str], sessions: Sequence[Session], *, plans_each: bool
     ) -> list[tuple[Any, ...]]:
         asked = {
             "reader": role,
@@ -101,7 +110,7 @@ class Judge:
         async with self._turns, self._pool.connection(_DOING) as connection:
             try:
                 with _refusals(role):
-                    await connection.execute(self._begin)
+                    await connection.execute(self._begin_planning if plans_each else self._begin)
                     cursor = await connection.execute(queries.load("policy_judge"), asked)
                     return await cursor.fetchall()
             except pg.QueryCanceled:
