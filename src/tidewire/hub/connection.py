@@ -9,13 +9,16 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import structlog
 
+from tidewire.hub.catch_up import NO_PLAN, Plan, Receiver
 from tidewire.hub.channel_writes import ChannelWrites
 from tidewire.hub.forms import Form
 from tidewire.hub.permissions import reason_of
 from tidewire.hub.replays import NOTHING_KEPT, Collector, read_kept, replayed
 from tidewire.hub.services import Services
+from tidewire.hub.subscriptions import Judged, refused
 from tidewire.hub.topics import Member, Topic, drop_packet
-from tidewire.model.errors import DecodeError, TidewireError
+from tidewire.model.errors import DecodeError, SubscriberLagged, TidewireError
+from tidewire.model.position import MAX_INDEX
 from tidewire.model.reasons import TOO_MANY_JOINS, Reason
 from tidewire.ports import ChannelReads, Kept, Outbox
 from tidewire.wire import session_effects as effects
@@ -281,8 +284,10 @@ class ClientConnection:
 
     async def _subscribe(self, question: effects.Subscribe) -> None:
         """Wait for all that takes time; then, in one step, follow the changes and say so: nothing comes in between."""
-        services, subtopic, replay = self._services, question.channel.subtopic, question.replay
-        with services.replays.collecting(subtopic) if replay is not None else nullcontext() as collector:
+        services, channel, replay = self._services, question.channel, question.replay
+        if services.catch_up is not None:
+            await services.catch_up.over(self.number, channel.number)
+        with services.replays.collecting(channel.subtopic) if replay is not None else nullcontext() as collector:
             try:
                 await services.live.wait()
                 judged = await services.subscriptions.judge(question)
@@ -292,22 +297,52 @@ class ClientConnection:
                 return
             kept: Kept | Reason = NOTHING_KEPT
             if replay is not None and collector is not None:
-                kept = await read_kept(services.kept, subtopic, replay, collector, most_bytes=services.outbox_bytes)
+                limit = services.outbox_bytes
+                kept = await read_kept(services.kept, channel.subtopic, replay, collector, most_bytes=limit)
             if isinstance(kept, Reason):
                 self._carry_out(self._session.subscribed(question, kept, services.clock()))
                 return
-            if question.channel.number not in self._channels:
+            is_new = self._inside(channel) is None
+            plan = await services.catch_up.plan(question, since) if services.catch_up and is_new else NO_PLAN
+            if channel.number not in self._channels:
                 return
-            refusals = services.subscriptions.replace(self.number, question, judged)
-            is_new = self._inside(question.channel) is None
-            answer = effects.Subscribed(refusals=refusals, replayed=replayed(subtopic, kept))
+            refusals = (
+                refused(judged) if plan.goes_back else services.subscriptions.replace(self.number, question, judged)
+            )
+            answer = effects.Subscribed(
+                refusals=refusals,
+                replayed=replayed(channel.subtopic, kept),
+                position=plan.shown,
+                recovered=plan.recovered,
+                reason=plan.reason,
+            )
             self._carry_out(self._session.subscribed(question, answer, services.clock()))
-            if is_new and (found := self._inside(question.channel)) is not None:
-                found[1].since = since
+            if is_new and (found := self._inside(channel)) is not None:
+                found[1].since = (since - 1, MAX_INDEX)
                 if collector is not None:
-                    self._catch_up(found[1], subtopic, kept, collector)
+                    self._tell_missed(found[1], channel.subtopic, kept, collector)
+        if plan.goes_back:
+            await self._go_back(question, judged, plan)
 
-    def _catch_up(self, member: Member, subtopic: str, kept: Kept, collector: Collector) -> None:
+    async def _go_back(self, question: effects.Subscribe, judged: Judged, plan: Plan) -> None:
+        """Tell a channel what it missed; then, in one step, let it follow what comes."""
+        services, channel = self._services, question.channel
+        found = self._inside(channel)
+        if found is None or services.catch_up is None:
+            return
+        member = found[1]
+        receiver = Receiver(self.number, self._outbox, member, lambda: self._inside(channel) is not None)
+        with services.catch_up.alone(self.number, channel.number):
+            try:
+                member.since = await services.catch_up.run(question, judged, plan, receiver)
+            except (SubscriberLagged, DecodeError) as error:
+                log.warning("history_gone", connection=self.number, reason=error.message)
+                self._carry_out(self._session.failed(channel, services.clock()))
+                return
+            if self._inside(channel) is not None:
+                services.subscriptions.replace(self.number, question, judged)
+
+    def _tell_missed(self, member: Member, subtopic: str, kept: Kept, collector: Collector) -> None:
         """Send what was broadcast while the kept ones were read, and remember which those are."""
         self._services.replays.told(member, subtopic, kept)
         for broadcast in collector.missed(kept):

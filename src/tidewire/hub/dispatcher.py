@@ -6,26 +6,23 @@ from typing import Final
 
 import structlog
 
+from tidewire.hub.change_frames import ChangeFrames, is_whole
 from tidewire.hub.connection import ClientConnection
 from tidewire.hub.database_broadcasts import DatabaseBroadcasts
 from tidewire.hub.fanout import TURN
-from tidewire.hub.forms import Parcel
 from tidewire.hub.guards import Guards
 from tidewire.hub.lanes import Lanes, Waiting
-from tidewire.hub.subscriptions import LEGACY, Subscriptions
+from tidewire.hub.subscriptions import Subscriptions
 from tidewire.hub.tasks import Tasks
 from tidewire.match.candidates import Candidates, Delivery
 from tidewire.match.finding import Broken
 from tidewire.match.matcher import Matcher
 from tidewire.match.rule import Rule
-from tidewire.match.sight import Sight, Sights, told_as
-from tidewire.match.subscription import Receivers
+from tidewire.match.sight import Sight, Sights
 from tidewire.model.change import Change, Resync, Transaction
 from tidewire.model.errors import DecodeError
-from tidewire.model.position import format_lsn
 from tidewire.ports import Visibility
 from tidewire.wire import payloads
-from tidewire.wire.change_body import MAX_RECORD_BYTES, ChangeBodies
 from tidewire.wire.message import Message
 from tidewire.wire.session_address import PREFIX
 
@@ -46,10 +43,10 @@ class Dispatcher:
         subscriptions: Subscriptions,
         broadcasts: DatabaseBroadcasts,
         *,
+        frames: ChangeFrames,
         tasks: Tasks,
         find: Callable[[int], ClientConnection | None],
         clock: Callable[[], float],
-        change_bytes: int = MAX_RECORD_BYTES,
     ) -> None:
         """`find` returns a connection of this node by its number, and `clock` Unix time."""
         self._matcher = matcher
@@ -60,7 +57,7 @@ class Dispatcher:
         self._broadcasts = broadcasts
         self._find = find
         self._clock = clock
-        self._bodies = ChangeBodies(max_record_bytes=change_bytes)
+        self._frames = frames
         self._last = (0, -1)
         self._told_failed: set[Rule] = set()
         self.changes = 0
@@ -123,7 +120,7 @@ class Dispatcher:
         try:
             candidates = self._matcher.match(changes, self._guards.by_table)
         except DecodeError:
-            candidates = self._matcher.match([each for each in changes if _is_whole(each)], self._guards.by_table)
+            candidates = self._matcher.match([each for each in changes if is_whole(each)], self._guards.by_table)
         if candidates.broken:
             self._report(candidates.broken)
         for rule in candidates.failed:
@@ -149,28 +146,17 @@ class Dispatcher:
 
     async def _deliver(self, delivery: Delivery[Sight], commit_time_us: int) -> None:
         """Write the change once, frame it for each set of ids, and give others a turn after every hundred writes."""
-        change, sight = delivery.change, delivery.answer
-        operation = told_as(change, sight, moves=delivery.moves)
-        if operation is None or not _is_whole(change):
-            return
-        data = self._bodies.write(
-            change,
-            commit_time_us,
-            operation=operation,
-            columns=_columns(delivery.select, sight.columns),
-            old_columns=_columns(delivery.select, sight.old_columns),
-            errors=sight.errors,
-        )
-        for receivers in delivery.receivers:
-            parcel, topic = _frame(receivers, data, operation)
-            for number in receivers.connections:
+        change = delivery.change
+        place = (change.lsn, change.index)
+        for parcel, topic, connections in self._frames.frames(delivery, commit_time_us):
+            for number in connections:
                 connection = self._find(number)
                 found = connection.members.get(topic) if connection is not None else None
                 if found is None:
                     continue  # it left while this change was on its way
                 member = found[2]
-                if change.lsn < member.since:
-                    continue  # we are behind, and it joined later
+                if place <= member.since:
+                    continue  # we are behind: it joined later, or was told already
                 member.changes += 1
                 member.write(parcel.packet(member.form))
                 self.deliveries += 1
@@ -185,28 +171,3 @@ class Dispatcher:
                     channel=channel.subtopic, extension="postgres_changes", status="error", message=text
                 )
                 connection.tell(channel, Message(PREFIX + channel.subtopic, "system", payload))
-
-
-def _is_whole(change: Change) -> bool:
-    """Read a row, once for all its readers. A damaged one is told to the log and to nobody else: it says nothing."""
-    try:
-        _ = change.new
-    except DecodeError as error:
-        log.error("row_unreadable", table=change.relation.qualified_name, lsn=format_lsn(change.lsn), code=error.code)  # noqa: TRY400 - the traceback would say no more
-        return False
-    return True
-
-
-def _columns(select: tuple[str, ...] | None, seen: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Return what is both wanted and allowed."""
-    if select is None or seen is None:
-        return seen if select is None else select
-    return tuple(name for name in seen if name in select)
-
-
-def _frame(receivers: Receivers, data: bytes, operation: str) -> tuple[Parcel, str]:
-    """Return the message for one set of receivers, and their topic on the wire."""
-    if receivers.topic.startswith(LEGACY):
-        topic = receivers.topic.removeprefix(LEGACY)
-        return Parcel(Message(topic, operation, data)), topic
-    return Parcel(Message(receivers.topic, "postgres_changes", payloads.change(receivers.ids, data))), receivers.topic

@@ -12,6 +12,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from tidewire.hub.catch_up import CatchUp
+from tidewire.hub.change_frames import ChangeFrames
 from tidewire.hub.connection import ClientConnection
 from tidewire.hub.database_broadcasts import DatabaseBroadcast, DatabaseBroadcasts
 from tidewire.hub.dispatcher import Dispatcher
@@ -19,6 +21,7 @@ from tidewire.hub.fanout import Fanout
 from tidewire.hub.forms import Form
 from tidewire.hub.gate import Gate, NodeLimits
 from tidewire.hub.guards import Guards
+from tidewire.hub.history import History
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.replays import NothingKept
 from tidewire.hub.services import Services
@@ -74,6 +77,7 @@ class Node:
         visibility: Visibility,
         tasks: Tasks,
         clock: Callable[[], float],
+        history: History | None = None,
         kept: KeptBroadcasts | None = None,
         limits: NodeLimits | None = None,
         session_limits: SessionLimits | None = None,
@@ -88,13 +92,16 @@ class Node:
         self._gate = Gate(limits)
         topics = Topics(Fanout(loop.call_soon))
         refs = map("{}{:x}".format, repeat(uuid.uuid4().hex[:12]), count(1))
+        subscriptions = Subscriptions(self._matcher, tables, guards)
+        frames = ChangeFrames(lambda: "" if history is None else history.epoch, change_bytes=limits.change_bytes)
         self._services = Services(
             clock=clock,
             outbox_bytes=limits.outbox_bytes,
             gate=self._gate,
             kept=kept or NothingKept(),
             permissions=permissions,
-            subscriptions=Subscriptions(self._matcher, tables, guards),
+            subscriptions=subscriptions,
+            catch_up=CatchUp(history, guards, visibility, subscriptions, frames) if history is not None else None,
             tasks=tasks,
             topics=topics,
             tracker=Tracker(
@@ -118,10 +125,10 @@ class Node:
                 self._services.counts,
                 payload_bytes=self._session_limits.payload_bytes,
             ),
+            frames=frames,
             tasks=tasks,
             find=self._connections.get,
             clock=clock,
-            change_bytes=limits.change_bytes,
         )
         self._draining = False
         self._empty = asyncio.Event()

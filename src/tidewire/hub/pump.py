@@ -1,19 +1,23 @@
 """The loop on every node begins here: envelopes from the bus become transactions again. It matches nothing yet."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 from tidewire.model.change import Resync, Transaction
-from tidewire.ports import CHANGES, Bus
+from tidewire.ports import CHANGES, Bus, Envelope
 from tidewire.wal.envelope import decode
 
 TURN_BYTES: Final = 256 * 1024
 """Decoding this much takes about a millisecond; then everyone else on the loop has a turn."""
 
 
-async def transactions(bus: Bus, *, after: int | None = None) -> AsyncGenerator[Transaction | Resync, None]:
+async def transactions(
+    bus: Bus, *, after: int | None = None, mark: Callable[[Envelope], None] | None = None
+) -> AsyncGenerator[Transaction | Resync, None]:
     """Follow the stream from now, or from just after a sequence of `CHANGES`; close the generator when you stop.
+
+    `mark` is given each message before what is in it is yielded.
 
     The subscription begins with the first step of the iteration. On a Resync forget what you know and load again. A
     part that follows a reconnection may repeat events: drop those whose (LSN, index) is not beyond the last one. Raises
@@ -23,6 +27,8 @@ async def transactions(bus: Bus, *, after: int | None = None) -> AsyncGenerator[
     decoded_bytes = 0
     try:
         async for envelope in subscription:
+            if mark is not None:
+                mark(envelope)
             yield decode(envelope.payload)
             decoded_bytes += len(envelope.payload)
             if decoded_bytes >= TURN_BYTES:

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
+from tidewire.hub.catch_up import CatchUp
 from tidewire.hub.gate import Gate
 from tidewire.hub.keeper import Keeper
 from tidewire.hub.permissions import Permissions
@@ -21,6 +22,7 @@ class Services:
     def __init__(
         self,
         *,
+        catch_up: CatchUp | None,
         clock: Callable[[], float],
         outbox_bytes: int,
         gate: Gate,
@@ -32,6 +34,8 @@ class Services:
         tracker: Tracker,
     ) -> None:
         """Take Unix time from `clock`. `tasks` must survive the failure of one of them."""
+        self.catch_up = catch_up
+        """None where positions have no meaning, because nobody keeps a history."""
         self.clock = clock
         self.outbox_bytes = outbox_bytes
         self.gate = gate

@@ -3,7 +3,7 @@
 What a binding means for tables is judged in wishes.py; which rows a reader may see is for Visibility.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Final
 
@@ -15,6 +15,7 @@ from tidewire.match.subscription import ANY, Audience, Subscription
 from tidewire.model.errors import TidewireError
 from tidewire.model.position import Lsn
 from tidewire.ports import Tables
+from tidewire.wire.binding import Binding
 from tidewire.wire.session_address import PREFIX
 from tidewire.wire.session_effects import ChannelRef, Subscribe
 
@@ -63,13 +64,22 @@ class Subscriptions:
     def replace(self, connection: int, question: Subscribe, judged: Judged) -> tuple[str | None, ...]:
         """Follow what was judged instead of what the channel followed; return for each binding why not, or None."""
         self.forget(connection, question.channel, renewed=True)
+        added = [
+            self._add(connection, question.channel, made, wish)
+            for _, wish, made in self.make(connection, question, judged)
+        ]
+        answers = iter(added)
+        return tuple(each if each is not None else next(answers) for each in refused(judged))
+
+    def make(
+        self, connection: int, question: Subscribe, judged: Judged
+    ) -> Iterator[tuple[Binding, Wish, list[Subscription]]]:
+        """Yield the subscriptions of each binding that can be had; they are followed by nobody yet."""
         claims = question.grant.claims
         audience = Audience(claims.role)
         topic = (LEGACY if question.legacy else "") + PREFIX + question.channel.subtopic
-        refusals: list[str | None] = []
         for binding, wish in zip(question.bindings, judged, strict=True):
             if isinstance(wish, str):
-                refusals.append(wish)
                 continue
             made = [
                 Subscription(
@@ -90,8 +100,7 @@ class Subscriptions:
                 )
                 for schema, table in wish.targets
             ]
-            refusals.append(self._add(connection, question.channel, made, wish))
-        return tuple(refusals)
+            yield binding, wish, made
 
     def forget(self, connection: int, channel: ChannelRef, *, renewed: bool = False) -> None:
         """Follow nothing more for a channel; one that is `renewed` still gets what waits for an answer already."""
@@ -126,6 +135,11 @@ class Subscriptions:
             numbers.append(wanted.id)
             self._owners[wanted.id] = (connection, channel)
         return None
+
+
+def refused(judged: Judged) -> tuple[str | None, ...]:
+    """Return for each binding why it gets nothing, or None."""
+    return tuple(wish if isinstance(wish, str) else None for wish in judged)
 
 
 def explain(broken: Broken) -> str:

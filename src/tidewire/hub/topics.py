@@ -25,8 +25,8 @@ class Member:
         self.write = write
         self.joined_at = 0
         """How many messages the topic had seen before this channel, or before its deliveries were last counted."""
-        self.since = 0
-        """Row changes that were committed before this position of the log are older than the channel."""
+        self.since = (0, -1)
+        """Row changes up to this commit and place in it are older than the channel, or it was told of them already."""
         self.changes = 0
         """Row changes that were sent to this channel since its deliveries were last counted."""
 

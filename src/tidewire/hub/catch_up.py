@@ -1,0 +1,161 @@
+"""Tells a channel that was away what it missed, from the past that the bus keeps, until nothing is left to tell.
+
+The rules of today decide what of it may be seen. Who comes after is the dispatcher's.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from msgspec import Struct
+
+from tidewire.hub.change_frames import ChangeFrames, is_whole
+from tidewire.hub.guards import Guards
+from tidewire.hub.history import History
+from tidewire.hub.lanes import admit
+from tidewire.hub.subscriptions import Judged, Subscriptions
+from tidewire.hub.topics import Member
+from tidewire.match.matcher import Matcher
+from tidewire.model.change import Change, Resync, Transaction
+from tidewire.model.errors import InvalidPosition, SubscriberLagged
+from tidewire.model.position import Lsn, StreamPosition, parse_position
+from tidewire.ports import Outbox, Visibility
+from tidewire.wire.session_effects import Subscribe
+
+ROOM_BYTES: Final = 64 * 1024
+"""As long as more than this waits for a client, it is told nothing more of what it missed."""
+ROOM_POLL_S: Final = 0.02
+
+Place = tuple[int, int]
+"""Commit LSN and index: where in the current history."""
+
+
+class Plan(Struct, frozen=True):
+    """Where each binding goes on, by its id, and where those that did not say; or the `reason` why they cannot."""
+
+    starts: Mapping[int, Place] = {}
+    otherwise: Place = (0, -1)
+    position: StreamPosition | None = None
+    """Everything behind it will be told."""
+    recovered: bool | None = None
+    """None where nobody was here before."""
+    reason: str | None = None
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether there is a past to be told before the present."""
+        return self.recovered is True
+
+    @property
+    def shown(self) -> str | None:
+        """The position as clients know it."""
+        return None if self.position is None else str(self.position)
+
+
+NO_PLAN: Final = Plan()
+
+
+class Receiver(Struct, frozen=True):
+    """Whom to tell, and whether they are still there."""
+
+    connection: int
+    outbox: Outbox
+    member: Member
+    is_there: Callable[[], bool]
+
+
+class CatchUp:
+    """First `plan`; then `run`, and in the step in which that returns let the channel follow what comes next."""
+
+    def __init__(
+        self,
+        history: History,
+        guards: Guards,
+        visibility: Visibility,
+        subscriptions: Subscriptions,
+        frames: ChangeFrames,
+    ) -> None:
+        self._history = history
+        self._guards = guards
+        self._visibility = visibility
+        self._subscriptions = subscriptions
+        self._frames = frames
+        self._running: dict[tuple[int, int], asyncio.Event] = {}
+
+    async def plan(self, question: Subscribe, since: Lsn) -> Plan:
+        """Say where the bindings of a join go on; those that were not here before hear of what commits from `since`."""
+        now = self._history.start(since)
+        if now is None:
+            return NO_PLAN
+        starts: dict[int, Place] = {}
+        earliest = now
+        for binding in question.bindings:
+            if binding.after is None:
+                continue
+            try:
+                position = parse_position(binding.after)
+            except InvalidPosition as error:
+                return Plan(position=now, recovered=False, reason=error.message)
+            if (refusal := await self._history.refuses(position)) is not None:
+                return Plan(position=now, recovered=False, reason=refusal)
+            starts[binding.id] = (position.lsn, position.index)
+            earliest = position if earliest.follows(position) else earliest
+        return Plan(starts, (now.lsn, now.index), earliest, recovered=True if starts else None)
+
+    async def run(self, question: Subscribe, judged: Judged, plan: Plan, receiver: Receiver) -> Place:
+        """Tell what was missed, in its order, and return up to where. Raises SubscriberLagged when that is gone."""
+        assert plan.position is not None  # noqa: S101 - a plan with starts has one
+        matchers = self._matchers(question, judged, plan, receiver.connection)
+        told = min(matchers)
+        sequence = self._history.before(plan.position)
+        while receiver.is_there() and (page := await self._history.page(sequence)):
+            sequence = page[-1][0]
+            for _, item in page:
+                if isinstance(item, Resync):
+                    raise SubscriberLagged("catching up: expected one history, got the beginning of another")
+                for start, matcher in matchers.items():
+                    changes = [each for each in item.changes if (each.lsn, each.index) > start and is_whole(each)]
+                    await self._tell(matcher, changes, item, receiver)
+                if item.changes:
+                    told = max(told, (item.changes[-1].lsn, item.changes[-1].index))
+        return told
+
+    @contextmanager
+    def alone(self, connection: int, channel: int) -> Iterator[None]:
+        """Let others who want to change what a channel follows wait until this is over."""
+        over = self._running[connection, channel] = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._running[connection, channel]
+            over.set()
+
+    async def over(self, connection: int, channel: int) -> None:
+        """Return as soon as nobody catches up for a channel."""
+        while (over := self._running.get((connection, channel))) is not None:
+            await over.wait()
+
+    def _matchers(self, question: Subscribe, judged: Judged, plan: Plan, connection: int) -> dict[Place, Matcher]:
+        matchers: dict[Place, Matcher] = {}
+        for binding, wish, made in self._subscriptions.make(connection, question, judged):
+            matcher = matchers.setdefault(plan.starts.get(binding.id, plan.otherwise), Matcher())
+            for wanted in made:
+                matcher.add(wanted, wish.compile)
+        return matchers or {plan.otherwise: Matcher()}
+
+    async def _tell(
+        self, matcher: Matcher, changes: Sequence[Change], transaction: Transaction, receiver: Receiver
+    ) -> None:
+        for relation in {id(change.shape): change.relation for change in changes}.values():
+            while missing := self._guards.missing(relation, matcher.roles(relation)):
+                await self._guards.load(relation, missing)
+        candidates = matcher.match(changes, self._guards.by_table)
+        await admit(candidates.findings, self._visibility)
+        answers = await self._visibility.visible(candidates.asks)
+        for delivery in candidates.deliveries(answers):
+            for parcel, _, _ in self._frames.frames(delivery, transaction.commit_time_us):
+                if (packet := parcel.packet(receiver.member.form)) is not None:
+                    receiver.member.write(packet)
+        while receiver.outbox.waiting_bytes > ROOM_BYTES and receiver.is_there():  # noqa: ASYNC110 - as said below
+            await asyncio.sleep(ROOM_POLL_S)  # a transport tells of room only after it was full

@@ -1,0 +1,259 @@
+"""Who was away and says where it stood is told what it missed, in order and once; or that it has to load again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from tests.support.client import Client
+from tests.support.tokens import NOW_S, SECRET
+from tidewire.bus.memory import MemoryBus
+from tidewire.hub import pump
+from tidewire.hub.authorize import Authorizer
+from tidewire.hub.guards import Guards
+from tidewire.hub.history import OTHER_HISTORY, TOO_OLD, History
+from tidewire.hub.node import Node
+from tidewire.hub.permissions import Permissions
+from tidewire.hub.tasks import Tasks
+from tidewire.model.change import Change, Resync, Transaction
+from tidewire.model.position import Lsn
+from tidewire.model.relation import Column, PgType, Relation
+from tidewire.ports import CHANGES
+from tidewire.testing.rows import inserted
+from tidewire.testing.tables import OpenVisibility, ScriptedRules, ScriptedTables, opaque_rule
+from tidewire.wal.envelope import Era, encode
+
+ROOM = "realtime:room"
+INT = PgType(23, "int4")
+TODOS = Relation(
+    1,
+    "public",
+    "todos",
+    "full",
+    (Column("id", INT, identity=True, primary=True), Column("room", INT, identity=True)),
+)
+
+
+class Scene:
+    """A node that follows a bus, on which the test commits."""
+
+    def __init__(self, tasks: Tasks, *, history_bytes: int = 2**20) -> None:
+        self.bus = MemoryBus(clock=lambda: 0.0, history_bytes=history_bytes)
+        self.history = History(self.bus)
+        self.tables = ScriptedTables([TODOS], roles=("authenticated",))
+        self.rules = ScriptedRules()
+        self.node = Node(
+            permissions=Permissions(Authorizer(clock=lambda: NOW_S, secrets=(SECRET,)), self.tables),
+            tables=self.tables,
+            guards=Guards(self.rules),
+            visibility=OpenVisibility(),
+            history=self.history,
+            tasks=tasks,
+            clock=lambda: NOW_S,
+        )
+        self.lsn = 100
+        self.era = Era(1, "one")
+        self.tables.end = Lsn(self.lsn)
+        self.history.begin("one", Lsn(self.lsn))
+        self.node.is_live = True
+        self.reads = asyncio.Event()
+        self.reads.set()
+        tasks.start(self._dispatch(), name="dispatch")
+
+    async def _dispatch(self) -> None:
+        async with aclosing(pump.transactions(self.bus, after=0, mark=self.history.mark)) as items:
+            await self.node.dispatch(self._slowed(items))
+
+    async def _slowed(self, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for item in items:
+            await self.reads.wait()
+            yield item
+
+    async def commit(self, *ids: int, room: int = 5) -> None:
+        self.lsn += 10
+        rows = [inserted(TODOS, (str(each), str(room))) for each in ids]
+        numbered = tuple(Change(Lsn(self.lsn), n, c.operation, c.shape, c.data) for n, c in enumerate(rows))
+        transaction = Transaction(self.lsn, Lsn(self.lsn), 0, numbered, Lsn(self.lsn + 1))
+        await self.bus.publish(CHANGES, encode(transaction), key=self.era.key(transaction))
+        self.tables.end = Lsn(self.lsn + 1)
+
+    async def join(self, *bindings: dict[str, Any]) -> tuple[Client, dict[str, Any]]:
+        client = Client(self.node)
+        client.join(ROOM, postgres_changes=list(bindings), presence={"enabled": False})
+        for _ in range(50):
+            await asyncio.sleep(0)
+            if heard := client.heard():
+                self.first = heard
+                return client, heard[0][2]["response"]
+        raise AssertionError("no answer to the join")
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with Tasks(fail_together=False) as tasks:
+        made = Scene(tasks)
+        yield made
+        made.node.close()
+        await made.bus.close()
+
+
+async def settle() -> None:
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+def todo(**more: Any) -> dict[str, Any]:
+    return {"event": "*", "schema": "public", "table": "todos", **more}
+
+
+def told(heard: list[Any]) -> list[tuple[int, str]]:
+    return [
+        (payload["data"]["record"]["id"], payload["data"]["position"])
+        for event, _, payload in heard
+        if event == "postgres_changes"
+    ]
+
+
+def ids(heard: list[Any]) -> list[int]:
+    return [id_ for id_, _ in told(heard)]
+
+
+async def test_a_join_says_where_it_begins_and_every_change_where_it_is(scene: Scene) -> None:
+    client, response = await scene.join(todo())
+    assert response["position"] == "one.63.ffffffff"
+    assert "recovered" not in response
+    await scene.commit(1, 2)
+    await settle()
+    assert told(client.heard()) == [(1, "one.6e.0"), (2, "one.6e.1")]
+
+
+async def test_what_was_missed_comes_in_order_and_once_and_then_what_is_new(scene: Scene) -> None:
+    await scene.join(todo())
+    for number in range(1, 400):
+        await scene.commit(number)
+    await settle()
+    client, response = await scene.join(todo(after="one.6e.0"))
+    assert (response["position"], response["recovered"]) == ("one.6e.0", True)
+    heard = list(scene.first)
+    await scene.commit(400)
+    await settle()
+    assert ids([*heard, *client.heard()]) == list(range(2, 401))
+
+
+async def test_a_place_within_a_transaction(scene: Scene) -> None:
+    await scene.commit(1, 2, 3)
+    await scene.commit(4)
+    await settle()
+    client, _ = await scene.join(todo(after="one.6e.1"))
+    await settle()
+    assert ids([*scene.first, *client.heard()]) == [3, 4]
+
+
+async def test_a_node_that_is_behind_tells_nothing_twice(scene: Scene) -> None:
+    await scene.commit(1)
+    await settle()
+    scene.reads.clear()
+    await scene.commit(2)
+    await scene.commit(3)
+    client, _ = await scene.join(todo(after="one.6e.0"))
+    await settle()
+    heard = [*scene.first, *client.heard()]
+    assert ids(heard) == [2, 3]
+    scene.reads.set()
+    await scene.commit(4)
+    await settle()
+    assert ids(client.heard()) == [4]
+
+
+async def test_bindings_that_stood_in_different_places(scene: Scene) -> None:
+    for number in (1, 2, 3):
+        await scene.commit(number)
+        await scene.commit(number + 10, room=6)
+    await settle()
+    client, _ = await scene.join(
+        todo(filter="room=eq.5", after="one.6e.0"), todo(filter="room=eq.6", after="one.82.0"), todo(filter="id=eq.3")
+    )
+    await settle()
+    assert sorted(ids([*scene.first, *client.heard()])) == [2, 3, 12, 13]
+    await scene.commit(3)
+    await settle()
+    assert ids(client.heard()) == [3]
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [("two.6e.0", OTHER_HISTORY), ("one.10.0", TOO_OLD), ("nonsense", "reading a position"), ("one.6e.0 ", "reading")],
+)
+async def test_who_cannot_go_on_is_told_so_and_hears_of_what_is_new(scene: Scene, after: str, reason: str) -> None:
+    await scene.commit(1)
+    await settle()
+    client, response = await scene.join(todo(after=after))
+    assert response["recovered"] is False
+    assert response["reason"].startswith(reason)
+    assert response["position"] == "one.6e.ffffffff"
+    await scene.commit(2)
+    await settle()
+    assert ids([*scene.first, *client.heard()]) == [2]
+
+
+async def test_what_is_not_kept_any_more() -> None:
+    async with Tasks(fail_together=False) as tasks:
+        scene = Scene(tasks, history_bytes=2000)
+        for number in range(1, 50):
+            await scene.commit(number)
+        await settle()
+        _, response = await scene.join(todo(after="one.6e.0"))
+        assert (response["recovered"], response["reason"]) == (False, TOO_OLD)
+        scene.node.close()
+        await scene.bus.close()
+
+
+async def test_a_new_history(scene: Scene) -> None:
+    await scene.commit(1)
+    await settle()
+    scene.era = Era(2, "two")
+    scene.lsn = 10
+    await scene.bus.publish(CHANGES, encode(Resync("two", "the slot was lost")), key=scene.era.key())
+    await scene.commit(2)
+    await settle()
+    _, response = await scene.join(todo(after="one.6e.0"))
+    assert (response["recovered"], response["reason"]) == (False, OTHER_HISTORY)
+    client, response = await scene.join(todo(after="two.14.0"))
+    assert response["recovered"] is True
+    await scene.commit(3)
+    await settle()
+    assert told([*scene.first, *client.heard()]) == [(3, "two.1e.0")]
+
+
+async def test_rules_of_today_decide_about_the_past(scene: Scene) -> None:
+    await scene.commit(1)
+    await settle()
+    scene.rules.rules["todos"] = None
+    _, response = await scene.join(todo(after="one.64.0"))
+    await settle()
+    assert (response["recovered"], ids(scene.first)) == (True, [])
+
+
+async def test_policies_that_only_postgres_can_judge(scene: Scene) -> None:
+    scene.rules.rules["todos"] = opaque_rule("authenticated", TODOS)
+    await scene.commit(1)
+    await settle()
+    client, _ = await scene.join(todo(after="one.64.0"))
+    await settle()
+    assert ids([*scene.first, *client.heard()]) == [1]
+
+
+async def test_who_leaves_meanwhile_hears_nothing_more(scene: Scene) -> None:
+    for number in range(1, 300):
+        await scene.commit(number)
+    await settle()
+    client, _ = await scene.join(todo(after="one.6e.0"))
+    client.push(ROOM, "phx_leave", {})
+    await settle()
+    client.heard()
+    await scene.commit(1000)
+    await settle()
+    assert ids(client.heard()) == []
+    assert scene.node.figures().subscriptions == 0
