@@ -89,9 +89,10 @@ class CatchUp:
         if now is None:
             return NO_PLAN
         starts: dict[int, Place] = {}
-        earliest = now
+        earliest: StreamPosition | None = None
         for binding in question.bindings:
             if binding.after is None:
+                earliest = _earlier(earliest, now)
                 continue
             try:
                 position = parse_position(binding.after)
@@ -100,7 +101,7 @@ class CatchUp:
             if (refusal := await self._history.refuses(position)) is not None:
                 return Plan(position=now, recovered=False, reason=refusal)
             starts[binding.id] = (position.lsn, position.index)
-            earliest = position if earliest.follows(position) else earliest
+            earliest = _earlier(earliest, position)
         return Plan(starts, (now.lsn, now.index), earliest, recovered=True if starts else None)
 
     async def run(self, question: Subscribe, judged: Judged, plan: Plan, receiver: Receiver) -> Place:
@@ -159,3 +160,7 @@ class CatchUp:
                     receiver.member.write(packet)
         while receiver.outbox.waiting_bytes > ROOM_BYTES and receiver.is_there():  # noqa: ASYNC110 - as said below
             await asyncio.sleep(ROOM_POLL_S)  # a transport tells of room only after it was full
+
+
+def _earlier(one: StreamPosition | None, other: StreamPosition) -> StreamPosition:
+    return other if one is None or one.follows(other) else one
