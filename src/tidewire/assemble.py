@@ -16,6 +16,7 @@ from tidewire.hub.authorize import Authorizer
 from tidewire.hub.claim_checks import ClaimChecks
 from tidewire.hub.gate import NodeLimits
 from tidewire.hub.guards import Guards
+from tidewire.hub.history import History
 from tidewire.hub.node import Node
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.relay import relay
@@ -198,11 +199,12 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
         answers = await stack.enter_async_context(Tasks(fail_together=False))
         rules = PostgresRules(pool)
         guards = Guards(rules, hides_deletions=chosen.delete_visibility == "strict")
-        node = _make_node(chosen, pool, guards, answers)
+        history = History(bus)
+        node = _make_node(chosen, pool, guards, history, answers)
         stack.callback(node.close)
         kept_up = asyncio.Event()
         for name, work in {
-            "dispatch": _dispatch(node, bus),
+            "dispatch": _dispatch(node, bus, history),
             "relay": relay(source, bus),
             "tick": node.tick(),
             "keep up": _keep_up(dsn, kept_up),
@@ -213,16 +215,18 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
         await kept_up.wait()  # so that the first join finds today's partition
         while source.status == "starting":  # noqa: ASYNC110 - the source has no event for becoming a standby
             await asyncio.sleep(STATUS_POLL_S)
-        parts.start(_follow_status(node, source), name="follow status")
+        tables = PostgresTables(pool, chosen.publications)
+        parts.start(_follow_status(node, source, history, tables), name="follow status")
         yield NodeApp(node, lambda: source.status, app_options(chosen))
 
 
-def _make_node(chosen: Settings, pool: Pool, guards: Guards, answers: Tasks) -> Node:
+def _make_node(chosen: Settings, pool: Pool, guards: Guards, history: History, answers: Tasks) -> Node:
     tables = PostgresTables(pool, chosen.publications)
     return Node(
         permissions=Permissions(authorizer(chosen), tables, PostgresChannelPolicies(pool)),
         tables=tables,
         guards=guards,
+        history=history,
         visibility=PostgresVisibility(FilterAnswers(pool), PolicyAnswers(pool)),
         kept=PostgresKeptBroadcasts(pool, most_each_bytes=chosen.payload_bytes),
         tasks=answers,
@@ -276,15 +280,18 @@ def app_options(chosen: Settings) -> AppOptions:
     )
 
 
-async def _dispatch(node: Node, bus: MemoryBus) -> None:
-    async with aclosing(pump.transactions(bus, after=0)) as items:
+async def _dispatch(node: Node, bus: MemoryBus, history: History) -> None:
+    async with aclosing(pump.transactions(bus, after=0, mark=history.mark)) as items:
         await node.dispatch(items)
 
 
-async def _follow_status(node: Node, source: PostgresSource) -> None:
+async def _follow_status(node: Node, source: PostgresSource, history: History, tables: PostgresTables) -> None:
     """Tell the node whether changes flow. While a broken connection is made anew the slot keeps them, so they do."""
     while True:
         if source.status != "reconnecting":
+            if source.status == "streaming" and history.epoch != source.epoch:
+                with suppress(TidewireError):  # then positions begin with the first change
+                    history.begin(source.epoch, await tables.log_end())
             node.is_live = source.status == "streaming"
         await asyncio.sleep(STATUS_POLL_S)
 
