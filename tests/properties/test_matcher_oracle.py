@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from tidewire.filters.answer import UNDECIDED, Answer, Predicate
 from tidewire.match.candidates import Ask, Candidates
-from tidewire.match.matcher import Matcher
 from tidewire.match.finding import Broken
+from tidewire.match.matcher import Matcher
 from tidewire.match.subscription import Audience, Compile, CompiledFilter, Subscription
 from tidewire.model.change import ABSENT, Change, Operation, Row, Value
 from tidewire.model.errors import ConfigurationError

@@ -74,9 +74,7 @@ async def _serve(settings: Settings, dsn: str, listener: socket.socket) -> None:
             stopping.server = server
             _raise_file_limit(settings.max_connections)
             if not IS_COMPILED:
-                log.info(
-                    "sending_not_compiled", hint="install Tidewire again where a C compiler is"
-                )
+                log.info("sending_not_compiled", hint="install Tidewire again where a C compiler is")
             out.print(_welcome(settings, listener))
             await server.serve(sockets=[listener])
     except asyncio.CancelledError:
