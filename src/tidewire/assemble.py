@@ -12,7 +12,7 @@ import structlog
 
 from tidewire.bus.memory import MemoryBus
 from tidewire.hub import pump
-from tidewire.hub.authorize import Authorizer
+from tidewire.hub.authorize import Authorizer, Keys, NoKeys
 from tidewire.hub.claim_checks import ClaimChecks
 from tidewire.hub.gate import NodeLimits
 from tidewire.hub.guards import Guards
@@ -26,6 +26,7 @@ from tidewire.model.errors import ConfigurationError, TidewireError
 from tidewire.model.position import Lsn, parse_lsn
 from tidewire.postgres.channel_policies import PostgresChannelPolicies
 from tidewire.postgres.connection import connect
+from tidewire.postgres.data_runner import DataRunner
 from tidewire.postgres.embedded import EmbeddedPostgres
 from tidewire.postgres.filter_answers import FilterAnswers
 from tidewire.postgres.kept_broadcasts import PostgresKeptBroadcasts
@@ -34,15 +35,20 @@ from tidewire.postgres.migration_files import read_migrations
 from tidewire.postgres.policy_answers import PolicyAnswers
 from tidewire.postgres.pool import Pool
 from tidewire.postgres.rules import PostgresRules
+from tidewire.postgres.schema_cache import SchemaCache
 from tidewire.postgres.slot import DurableSlot, TemporarySlot
 from tidewire.postgres.source import PostgresSource
 from tidewire.postgres.tables import PostgresTables
 from tidewire.postgres.visibility import PostgresVisibility
 from tidewire.presence.roster import Roster
+from tidewire.query.limits import Limits
+from tidewire.server.accounts import AccountParts, Accounts
 from tidewire.server.app import AppOptions, NodeApp
+from tidewire.server.data_api import DataApi
 from tidewire.server.jwks import open_keys
 from tidewire.server.lazy_app import LazyApp
 from tidewire.server.secret import shared_secrets
+from tidewire.server.signing_keys import KeysInOrder
 from tidewire.settings import Settings, load
 from tidewire.wire.session_limits import SessionLimits
 
@@ -88,12 +94,16 @@ def claim_checks(chosen: Settings) -> ClaimChecks:
     return ClaimChecks(audience=chosen.jwt_audience, issuer=chosen.jwt_issuer, exact=chosen.jwt_claims)
 
 
-def authorizer(chosen: Settings) -> Authorizer:
-    """Make what verifies tokens. In development this writes a secret when there is none."""
+def authorizer(chosen: Settings, own_keys: Keys | None = None) -> Authorizer:
+    """Make what verifies tokens. In development this writes a secret when there is none.
+
+    `own_keys` are those that tokens of our own accounts are signed with; they come before those of the settings.
+    """
+    given = open_keys(chosen.jwks, ttl_s=chosen.jwks_ttl_s, clock=time.monotonic) if chosen.jwks else NoKeys()
     return Authorizer(
         clock=time.time,
         secrets=shared_secrets(chosen),
-        keys=open_keys(chosen.jwks, ttl_s=chosen.jwks_ttl_s, clock=time.monotonic) if chosen.jwks else None,
+        keys=given if own_keys is None else KeysInOrder(own_keys, given),
         opaque_keys={
             **dict.fromkeys(chosen.publishable_keys, "anon"),
             **dict.fromkeys(chosen.secret_keys, "service_role"),
@@ -200,11 +210,15 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
         rules = PostgresRules(pool)
         guards = Guards(rules, hides_deletions=chosen.delete_visibility == "strict")
         history = History(bus)
-        node = _make_node(chosen, pool, guards, history, answers)
+        accounts = await stack.enter_async_context(_accounts(chosen, dsn, answers)) if chosen.accounts else None
+        permissions = _make_permissions(chosen, pool, accounts)
+        node = _make_node(chosen, pool, permissions=permissions, guards=guards, history=history, answers=answers)
         stack.callback(node.close)
+        schemas = SchemaCache(pool, chosen.api_schemas)
+        data = await stack.enter_async_context(_data_api(chosen, dsn, node, schemas)) if chosen.data_api else None
         kept_up = asyncio.Event()
         for name, work in {
-            "dispatch": _dispatch(node, bus, history),
+            "dispatch": _dispatch(node, bus, history, schemas),
             "relay": relay(source, bus),
             "tick": node.tick(),
             "keep up": _keep_up(dsn, kept_up),
@@ -217,13 +231,48 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
             await asyncio.sleep(STATUS_POLL_S)
         tables = PostgresTables(pool, chosen.publications)
         parts.start(_follow_status(node, source, history, tables), name="follow status")
-        yield NodeApp(node, lambda: source.status, app_options(chosen))
+        options = app_options(chosen)
+        doors = [
+            *(accounts.routes(node.identify, options.origins) if accounts else []),
+            *(data.routes(options.origins) if data else []),
+        ]
+        yield NodeApp(node, lambda: source.status, options, doors)
 
 
-def _make_node(chosen: Settings, pool: Pool, guards: Guards, history: History, answers: Tasks) -> Node:
+@asynccontextmanager
+async def _data_api(chosen: Settings, dsn: str, node: Node, schemas: SchemaCache) -> AsyncGenerator[DataApi, None]:
+    """Make the data API on connections of its own."""
+    pool = Pool(chosen.api_database_url or dsn, size=chosen.api_pool, query_timeout_s=chosen.api_timeout_s)
+    limits = Limits(schemas=chosen.api_schemas, max_rows=chosen.api_max_rows, max_body_bytes=chosen.message_limit_bytes)
+    try:
+        yield DataApi(node.identify, schemas, DataRunner(pool, timeout_s=chosen.api_timeout_s), limits)
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def _accounts(chosen: Settings, dsn: str, tasks: Tasks) -> AsyncGenerator[Accounts, None]:
+    """Make the accounts on connections of their own, so that a wave of sign-ins keeps no join waiting."""
+    pool = Pool(dsn, size=chosen.database_pool, query_timeout_s=chosen.database_timeout_s)
+    try:
+        parts = AccountParts(pool=pool, tasks=tasks, checks=claim_checks(chosen), clock=time.time)
+        with closing(Accounts(chosen, parts)) as accounts:
+            yield accounts
+    finally:
+        await pool.close()
+
+
+def _make_permissions(chosen: Settings, pool: Pool, accounts: Accounts | None) -> Permissions:
+    verifier = authorizer(chosen, accounts.keys if accounts else None)
+    return Permissions(verifier, PostgresTables(pool, chosen.publications), PostgresChannelPolicies(pool))
+
+
+def _make_node(
+    chosen: Settings, pool: Pool, *, permissions: Permissions, guards: Guards, history: History, answers: Tasks
+) -> Node:
     tables = PostgresTables(pool, chosen.publications)
     return Node(
-        permissions=Permissions(authorizer(chosen), tables, PostgresChannelPolicies(pool)),
+        permissions=permissions,
         tables=tables,
         guards=guards,
         history=history,
@@ -280,9 +329,19 @@ def app_options(chosen: Settings) -> AppOptions:
     )
 
 
-async def _dispatch(node: Node, bus: MemoryBus, history: History) -> None:
-    async with aclosing(pump.transactions(bus, after=0, mark=history.mark)) as items:
-        await node.dispatch(items)
+async def _dispatch(node: Node, bus: MemoryBus, history: History, schemas: SchemaCache) -> None:
+    items = pump.transactions(bus, after=0, mark=history.mark)
+    async with aclosing(items), aclosing(_shown(items, schemas)) as shown:
+        await node.dispatch(shown)
+
+
+async def _shown(
+    items: AsyncGenerator[Transaction | Resync, None], schemas: SchemaCache
+) -> AsyncGenerator[Transaction | Resync, None]:
+    """Let the cache see every item before it is dispatched; it only takes note."""
+    async for item in items:
+        schemas.observe(item)
+        yield item
 
 
 async def _follow_status(node: Node, source: PostgresSource, history: History, tables: PostgresTables) -> None:

@@ -26,7 +26,20 @@ PublishableKey = Annotated[str, Meta(pattern=r"^sb_publishable_[A-Za-z0-9_-]{22,
 SecretKey = Annotated[str, Meta(pattern=r"^sb_secret_[A-Za-z0-9_-]{22,200}\Z")]
 """22 characters of base64 are 128 bits: more than anybody can try."""
 
-SECRETS = frozenset({"database_url", "jwt_secret", "jwt_secret_previous", "jwks", "publishable_keys", "secret_keys"})
+HttpUrl = Annotated[str, Meta(pattern=r"^https?://[^@\s]+\Z")]
+
+SECRETS = frozenset(
+    {
+        "api_database_url",
+        "database_url",
+        "jwt_secret",
+        "jwt_secret_previous",
+        "jwks",
+        "publishable_keys",
+        "secret_keys",
+        "smtp_url",
+    }
+)
 """Settings that are never shown; `jwks` because it may hold shared secrets or an address with one."""
 
 _LISTS = frozenset({"cors_origins"})
@@ -151,6 +164,56 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How many connections the server asks questions through, besides the one that follows the log."""
     database_timeout_s: Seconds = 5.0
     """How long a question to the database may take."""
+    data_api: bool = True
+    """Whether the tables, views and functions of `api_schemas` are served at /rest/v1."""
+    api_schemas: Annotated[tuple[str, ...], Meta(min_length=1)] = ("public",)
+    """Schemas that the data API serves; the first one where a request names none."""
+    api_max_rows: Count = 1000
+    """How many rows an answer of the data API holds at most, and each list within it."""
+    api_timeout_s: Seconds = 8.0
+    """How long a statement of the data API may run."""
+    api_pool: Count = 10
+    """How many connections the data API runs statements on."""
+    api_database_url: str | None = None
+    """How the data API connects: as a user who may become the roles of clients and do nothing else."""
+    accounts: bool = True
+    """Whether users sign up and in at /auth/v1."""
+    auth_algorithm: Literal["ES256", "HS256"] = "ES256"
+    """What tokens of users are signed with: keys in the database, or the shared secret."""
+    signing_key_s: Annotated[float, Meta(ge=86_400)] = 90 * 86_400.0
+    """How old a signing key grows before the next one is made."""
+    access_token_s: Annotated[int, Meta(ge=60, le=86_400)] = 3600
+    """How long an access token is valid."""
+    access_token_hook: Annotated[str, Meta(pattern=r"^[^.\x00]{1,63}\.[^.\x00]{1,63}\Z")] | None = None
+    """A function in SQL, with its schema, that may add claims to access tokens."""
+    refresh_grace_s: Pause = 10.0
+    """How long a used refresh token may be shown again before that ends the session."""
+    session_idle_s: Seconds = 90 * 86_400.0
+    """A session that is not used for so long ends."""
+    signup: bool = True
+    """Whether users may sign up by themselves."""
+    anonymous_sign_in: bool = False
+    """Whether users without an address may sign in."""
+    auto_confirm: bool | None = None
+    """Whether addresses count without proof; without it in development only."""
+    password_chars: Annotated[int, Meta(ge=6, le=128)] = 8
+    """How many characters a new password has at least."""
+    auth_attempts_per_min: Count = 30
+    """How many passwords, sign-ups and codes an address on the network may try in a minute."""
+    mails_per_h: Count = 10
+    """How many e-mails go to one address in an hour; ten times as many may be asked for from one on the network."""
+    mail_code_s: Seconds = 3600.0
+    """How long a link or code in an e-mail counts."""
+    smtp_url: str | None = None
+    """The server that takes e-mails: smtp:// or smtps://, with user and password."""
+    mail_from: str | None = None
+    """Whom the e-mails are from."""
+    public_url: HttpUrl | None = None
+    """Where browsers reach this server; links in e-mails begin with it."""
+    site_url: HttpUrl | None = None
+    """Where links in e-mails lead in the end: your application; without it `public_url`."""
+    redirect_urls: tuple[str, ...] = ()
+    """Addresses beyond those of `site_url` that links may lead to, exactly as they are asked for."""
 
     def public(self) -> dict[str, Any]:
         """Return the settings without secrets, for logs and `--json`."""

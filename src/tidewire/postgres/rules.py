@@ -3,7 +3,6 @@
 Keeps no rule and judges no row. What is read is never older than the transaction that the caller names.
 """
 
-import asyncio
 from typing import Any, Final
 
 import structlog
@@ -15,14 +14,13 @@ from tidewire.match.policy_compile import CompiledPolicies, compile_policies, no
 from tidewire.match.rule import Restriction, Rule
 from tidewire.model.errors import DatabaseUnreachable
 from tidewire.model.relation import MESSAGES, Relation
-from tidewire.model.snapshot import parse_snapshot
 from tidewire.postgres import queries
 from tidewire.postgres.access import Way, can_be_name, choose_way
 from tidewire.postgres.policies import policies_of
 from tidewire.postgres.pool import Connection, Pool
+from tidewire.postgres.visible_commits import until_visible
 
 PATIENCE_S: Final = 5.0
-_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.005, 0.1
 _DOING: Final = "reading rules"
 _NOBODY: Final = Restriction("false", frozenset())
 _UNANSWERABLE: Final = Restriction("false", frozenset())
@@ -49,7 +47,7 @@ class PostgresRules:
         if not can_be_name(role):
             return None
         if after_xid is not None:
-            await self._until_visible(after_xid)
+            await until_visible(self._pool, after_xid, patience_s=self._patience_s, doing=_DOING)
         async with self._pool.connection(_DOING) as connection, connection.transaction():
             await connection.execute(queries.load("policies_begin"))
             try:
@@ -73,22 +71,6 @@ class PostgresRules:
         if about not in self._warned:
             self._warned.add(about)
             log.warning("changes_hidden", role=rule.role, table=relation.qualified_name, reason=rule.left_to_postgres)
-
-    async def _until_visible(self, xid: int) -> None:
-        """Wait: a commit is in the log before others see it, with a synchronous standby that is slow long before."""
-        loop = asyncio.get_running_loop()
-        deadline_s, pause_s = loop.time() + self._patience_s, _SHORTEST_PAUSE_S
-        while True:
-            ((snapshot, ending),) = await self._pool.fetch(_DOING, queries.load("rules_snapshot"), {"xid": xid})
-            if not ending and parse_snapshot(snapshot).sees(xid):
-                return
-            if loop.time() + pause_s > deadline_s:
-                raise DatabaseUnreachable(
-                    f"{_DOING}: expected transaction {xid} to be visible within {self._patience_s:g} s, got none of it",
-                    hint="a synchronous standby may hold its commit back: look into pg_stat_replication",
-                )
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
 
 async def _read(connection: Connection, role: str, relation: Relation) -> Rule | None:

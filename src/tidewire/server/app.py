@@ -40,8 +40,13 @@ class AppOptions(Struct, frozen=True, kw_only=True):
 class NodeApp:
     """Mount it anywhere: paths count from the scope's `root_path`."""
 
-    def __init__(self, node: Node, source_status: Callable[[], str], options: AppOptions) -> None:
-        """Ask `source_status` how the database is followed, in the words of `PostgresSource.status`."""
+    def __init__(
+        self, node: Node, source_status: Callable[[], str], options: AppOptions, doors: Sequence[BaseRoute] = ()
+    ) -> None:
+        """Ask `source_status` how the database is followed, in the words of `PostgresSource.status`.
+
+        `doors` are the routes of what is served besides, such as accounts.
+        """
         self.node = node
         self._door = RealtimeDoor(
             node,
@@ -49,7 +54,7 @@ class NodeApp:
             send_buffer_bytes=options.send_buffer_bytes,
             message_limit_bytes=options.message_limit_bytes,
         )
-        self._router = Router(_routes(node, source_status, options), redirect_slashes=False)
+        self._router = Router([*_routes(node, source_status, options), *doors], redirect_slashes=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" and _local_path(scope) in SOCKET_PATHS:

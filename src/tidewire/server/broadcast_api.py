@@ -3,13 +3,12 @@
 Reads bodies only as far as they may reach; what they say is read in broadcast_request.py.
 """
 
-import asyncio
 from collections.abc import Set as AbstractSet
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tidewire.hub.node import Node
@@ -26,14 +25,12 @@ from tidewire.server.broadcast_request import (
     read_single,
     read_wishes,
 )
+from tidewire.server.request_parts import BodyRefused, read_body, token_of
 from tidewire.wire.message import UserBroadcast
 from tidewire.wire.requests import Persist
 
 JSON: Final = "application/json"
 OCTETS: Final = "application/octet-stream"
-
-BODY_LIMIT_S: Final = 30.0
-"""How long a body may take to arrive; uvicorn would wait for ever."""
 
 MAX_PRIVATE_TOPICS: Final = 100
 """How many different private topics a batch may name: each may take a question to the database."""
@@ -41,9 +38,12 @@ MAX_PRIVATE_TOPICS: Final = 100
 _UNAUTHORIZED: Final = {"message": "Unauthorized"}
 _TOO_MANY: Final = {"message": "You have exceeded your rate limit"}
 _TOO_LONG: Final = {"message": "Too many messages to broadcast, please reduce the batch size"}
-_TOO_LARGE: Final = {"message": "Request body too large"}
-_TOO_SLOW: Final = {"message": "Request body did not arrive in time"}
 _MALFORMED: Final = {"message": "Malformed request body"}
+_REFUSALS: Final = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {"message": "Request body too large"},
+    HTTPStatus.REQUEST_TIMEOUT: {"message": "Request body did not arrive in time"},
+    HTTPStatus.BAD_REQUEST: _MALFORMED,
+}
 _UNREACHABLE: Final = {"message": DATABASE_UNREACHABLE.message}
 _POOL_FULL: Final = {"message": DATABASE_POOL_FULL.message}
 _NO_PARTITION: Final = {"message": PARTITION_MISSING.message}
@@ -101,10 +101,8 @@ class BroadcastApi:
         return Response(status_code=HTTPStatus.ACCEPTED)
 
     async def _identify(self, request: Request) -> Claims:
-        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-        token = bearer.strip() if scheme.lower() == "bearer" else request.headers.get("apikey", "")
         try:
-            return await self._node.identify(token)
+            return await self._node.identify(token_of(request))
         except TokenRefused:
             raise Answer(HTTPStatus.UNAUTHORIZED, _UNAUTHORIZED) from None
 
@@ -137,22 +135,10 @@ class BroadcastApi:
             raise Answer(HTTPStatus.TOO_MANY_REQUESTS, _TOO_MANY)
 
     async def _read_body(self, request: Request) -> bytes:
-        """Read the body, and no further than it may reach."""
-        promised = request.headers.get("content-length", "0")
-        if promised.isdecimal() and int(promised[:20]) > self._body_bytes:
-            raise Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
-        body = bytearray()
         try:
-            async with asyncio.timeout(BODY_LIMIT_S):
-                async for part in request.stream():
-                    body += part
-                    if len(body) > self._body_bytes:
-                        raise Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
-        except ClientDisconnect:
-            raise Answer(HTTPStatus.BAD_REQUEST, _MALFORMED) from None
-        except TimeoutError:
-            raise Answer(HTTPStatus.REQUEST_TIMEOUT, _TOO_SLOW) from None
-        return bytes(body)
+            return await read_body(request, most_bytes=self._body_bytes)
+        except BodyRefused as refused:
+            raise Answer(refused.status, _REFUSALS[refused.status]) from None
 
     def _read_batch(self, body: bytes) -> list[Posted]:
         try:

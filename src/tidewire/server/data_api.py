@@ -1,0 +1,181 @@
+"""The door to the data API, /rest/v1: who asks, a plan for what is asked, the statement run as that role, the answer.
+
+What a URL means is decided in query/, what a role may see and do by Postgres.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+import structlog
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from tidewire.model.claims import Claims
+from tidewire.model.errors import PoolExhausted, TidewireError, TokenRefused
+from tidewire.model.reasons import CLAIMS_MISSING
+from tidewire.postgres import data_runner
+from tidewire.postgres.data_errors import is_miss
+from tidewire.postgres.data_runner import Caller, DataRunner, Run
+from tidewire.postgres.schema_cache import SchemaCache
+from tidewire.query import request as query
+from tidewire.query.answer import Answer, Row
+from tidewire.query.errors import QueryError
+from tidewire.query.limits import Limits
+from tidewire.query.schema import Schema
+from tidewire.server.data_request import read_request
+from tidewire.server.request_parts import token_of
+
+log = structlog.get_logger()
+
+PREFIX: Final = "/rest/v1"
+METHODS: Final = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
+EXPOSED_HEADERS: Final = (
+    "Content-Encoding",
+    "Content-Location",
+    "Content-Profile",
+    "Content-Range",
+    "Location",
+    "Preference-Applied",
+)
+"""What a page of another origin may read of an answer, besides what every page may."""
+
+MAX_AT_ONCE: Final = 1000
+"""So many requests are answered or wait for a connection; the next one is told to come back."""
+
+_SECRET_HEADERS: Final = frozenset({"authorization", "apikey", "cookie"})
+"""What functions and policies are not shown of a request: the claims say who is asking."""
+_EXPIRED: Final = "Token has expired"
+"""What TokenRefused tells a handshake when nothing but the time is wrong."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class DataApi:
+    """Put its `routes` into Starlette's router. `identify` raises TokenRefused."""
+
+    def __init__(
+        self,
+        identify: Callable[[str], Awaitable[Claims]],
+        schemas: SchemaCache,
+        runner: DataRunner,
+        limits: Limits,
+    ) -> None:
+        self._identify = identify
+        self._schemas = schemas
+        self._runner = runner
+        self._limits = limits
+        self._at_once = 0
+
+    def routes(self, origins: Sequence[str]) -> Sequence[BaseRoute]:
+        """Return the routes of PREFIX and everything below it; pages of these origins may call them."""
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED_HEADERS,
+        )
+        return [
+            Route(path, endpoint, methods=methods, middleware=[cors])
+            for path in (PREFIX, f"{PREFIX}/{{path:path}}")
+            for endpoint, methods in ((self.answer, METHODS), (_allow, ["OPTIONS"]))
+        ]
+
+    async def answer(self, request: Request) -> Response:
+        """Answer a request; whatever is wrong with it is said in the shape that clients know."""
+        if self._at_once >= MAX_AT_ONCE:
+            return _refuse(QueryError(503, "PGRST003", "Too many requests wait for the database"), retry_after_s=1)
+        self._at_once += 1
+        try:
+            return await self._answer(request)
+        except QueryError as refused:
+            if refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                log.warning("data_api_failed", code=refused.code)  # without words, which may quote a row
+            return _refuse(refused)
+        except TidewireError as error:
+            return _refuse(_unavailable(error), retry_after_s=1)
+        finally:
+            self._at_once -= 1
+
+    async def _answer(self, request: Request) -> Response:
+        claims = await self._authenticate(request)
+        asked = await read_request(request, below=PREFIX, most_bytes=self._limits.max_body_bytes)
+        schema = await self._schemas.get()
+        try:
+            return await self._run(asked, claims, schema)
+        except QueryError as refused:
+            newer = await self._schemas.after_miss(schema) if is_miss(refused) else None
+            if newer is None:
+                raise
+        return await self._run(asked, claims, newer)
+
+    async def _authenticate(self, request: Request) -> Claims:
+        token = token_of(request)
+        if not token:
+            raise QueryError(401, "PGRST302", "No API key found in request", hint="send an Authorization header")
+        try:
+            return await self._identify(token)
+        except TokenRefused as error:
+            code = "PGRST303" if error.reason.code == CLAIMS_MISSING.code else "PGRST301"
+            expired = error.handshake == _EXPIRED
+            raise QueryError(401, code, "JWT expired" if expired else error.reason.message) from None
+
+    async def _run(self, asked: query.Request, claims: Claims, schema: Schema) -> Response:
+        planned = query.plan(asked, schema, self._limits)
+        run = Run(
+            planned.statement,
+            writes=not planned.read_only,
+            undone=planned.rollback,
+            looked_at=planned.conditional,
+            estimate=planned.estimate,
+        )
+        caller = Caller(
+            claims=claims,
+            schema=planned.schema,
+            method=asked.method,
+            path="/" + "/".join(asked.path),
+            headers={name: value for name, value in asked.headers.items() if name not in _SECRET_HEADERS},
+        )
+
+        def answer(row: data_runner.Row, estimate: data_runner.Row | None) -> Answer:
+            return planned.reply.answer(Row(*row), None if estimate is None else _estimated_rows(estimate))
+
+        answered = await self._runner.run(run, caller, answer)
+        return _respond(answered)
+
+
+async def _allow(_request: Request) -> Response:
+    """Answer an OPTIONS that is no preflight; the CORS layer answers those that are."""
+    return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Allow": ", ".join([*METHODS, "OPTIONS"])})
+
+
+def _respond(answered: Answer) -> Response:
+    response = Response(answered.body, answered.status)
+    for name, value in answered.headers:
+        response.headers[name] = value
+    return response
+
+
+def _refuse(error: QueryError, *, retry_after_s: int | None = None) -> Response:
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else {}
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
+    return Response(_encode(error.body()), error.status, headers, media_type="application/json; charset=utf-8")
+
+
+def _unavailable(error: TidewireError) -> QueryError:
+    """Say that the database cannot be asked, and leave to the log why: hints name settings and servers."""
+    log.warning("data_api_unavailable", code=error.code, reason=error.message, hint=error.hint)
+    if isinstance(error, PoolExhausted):
+        return QueryError(504, "PGRST003", "Timed out acquiring connection from connection pool.")
+    return QueryError(503, "PGRST001", "Database connection error. Retrying the connection.")
+
+
+def _estimated_rows(estimate: data_runner.Row) -> int:
+    """Read what the planner expects out of an EXPLAIN in JSON."""
+    return int(estimate[0][0]["Plan"]["Plan Rows"])
