@@ -90,8 +90,8 @@ def test_a_new_token_sees_with_its_own_eyes(connect: Connect, topic: str, own_no
     channel = client.channel(topic, changes=[own_notes.binding("INSERT")])
     channel.subscribe()
     assert channel.system() == SUBSCRIBED
-    own_notes.insert(**row(1, ADA, "a"))
     own_notes.insert(**row(2, BOB, "b"))
+    own_notes.insert(**row(1, ADA, "a"))
     assert channel.next("change")["payload"]["new"] == row(1, ADA, "a")
     client.set_auth(token(sub=BOB))
     assert channel.system() == SUBSCRIBED, "row changes are made live anew"

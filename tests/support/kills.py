@@ -11,6 +11,7 @@ import psycopg
 from msgspec import Struct
 
 from tests.support.log import prepare_database, prepare_slot, wait_until
+from tests.support.recorder import END
 
 ROOT = Path(__file__).parents[2]
 SMALL = 150
@@ -96,15 +97,19 @@ async def _wait_for_lines(file: Path, more: int) -> None:
 
 
 def _count(file: Path) -> int:
-    return file.read_bytes().count(b"\n")
+    return len(_events(file))
 
 
 def _seen_last(file: Path, written: int) -> bool:
-    whole, _, _ = file.read_bytes().rpartition(b"\n")  # the reader may be in the middle of a line
-    lines = whole.splitlines()
-    return bool(lines) and int(lines[-1].split()[2]) == written - 1
+    events = _events(file)
+    return bool(events) and events[-1][2] == written - 1
 
 
 def _read(file: Path) -> Record:
+    return Record(_events(file))
+
+
+def _events(file: Path) -> list[tuple[int, int, int]]:
+    """Return place and key of each event that was written to its end."""
     lines = (line.split() for line in file.read_text(encoding="ascii").splitlines())
-    return Record([(int(lsn), int(index), int(key)) for lsn, index, key in lines])
+    return [(int(line[0]), int(line[1]), int(line[2])) for line in lines if line[3:] == [END]]

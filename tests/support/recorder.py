@@ -11,6 +11,9 @@ from contextlib import aclosing
 from tests.support.log import make_source
 from tidewire.model.change import Change, Event
 
+END = "."
+"""Stands at the end of a line: one that was being written by whoever was killed has none, and its event comes again."""
+
 
 async def record(dsn: str, file: int) -> None:
     source = make_source(dsn)
@@ -23,8 +26,10 @@ async def record(dsn: str, file: int) -> None:
 
 def _line(event: Event) -> bytes:
     key = event.new[0] if isinstance(event, Change) and event.new is not None else "-"
-    return f"{event.lsn} {event.index} {key}\n".encode()
+    return f"{event.lsn} {event.index} {key} {END}\n".encode()
 
 
 if __name__ == "__main__":
-    asyncio.run(record(sys.argv[1], os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)))
+    opened = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(opened, b"\n")  # the end of such a line
+    asyncio.run(record(sys.argv[1], opened))
