@@ -1,6 +1,7 @@
 """What the fan-out has found: rounds become figures and ratios by name, and at the end a report."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -10,6 +11,9 @@ from tidewire.bench.station import Memory, Round
 from tidewire.bench.subject import Peer
 
 Pair = tuple[Round, Round]
+
+TICK_S: Final = 0.01
+"""The system counts time on the processor in hundredths of a second; a tiny round may take none."""
 
 
 class Tally:
@@ -40,7 +44,9 @@ class Tally:
         if other == "send_loop":
             self._ratios[f"vs_{other}_{size}"] = plain
             self._ratios[f"saturated_vs_{other}_{size}"] = full
-            self._ratios[f"cpu_vs_{other}_{size}"] = median([theirs.cpu_s / ours.cpu_s for ours, theirs in single])
+            self._ratios[f"cpu_vs_{other}_{size}"] = median(
+                [max(theirs.cpu_s, TICK_S) / max(ours.cpu_s, TICK_S) for ours, theirs in single]
+            )
             self._add_rounds("", size, [ours for ours, _ in single], [ours for ours, _ in saturated])
         else:  # what other servers are asked for is many messages
             self._ratios[f"vs_{other}_{size}"] = full
