@@ -4,7 +4,6 @@ All of them meet the same generator and get their rounds in turn. The generator 
 what counts.
 """
 
-import resource
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from tidewire.bench.compiler import Programs, compile_programs
 from tidewire.bench.fanout_plan import PLAN, QUICK_PLAN, Plan
 from tidewire.bench.fanout_tally import Tally
+from tidewire.bench.open_files import SPARE_FILES, allow_files
 from tidewire.bench.report import Report
 from tidewire.bench.send_loop import SendLoop
 from tidewire.bench.serve import Serve
@@ -22,15 +22,12 @@ from tidewire.postgres.programs import find_programs
 from tidewire.server.socket_writes import IS_COMPILED
 
 CEILING_COPIES = 64
-ENOUGH_FILES = 65_536
-SPARE_FILES = 500
-"""What a process has open besides its connections."""
 
 
 def run(*, quick: bool, bin_dir: str | None = None, peers: Sequence[Peer] = ()) -> Report:
     """Measure all sizes. A peer that cannot be started is named in the report, and its needs are not met."""
     plan = QUICK_PLAN if quick else PLAN
-    _allow_files(max(plan.sizes) + SPARE_FILES)
+    allow_files(max(plan.sizes) + SPARE_FILES)
     tally = Tally(peers, quick=quick)
     tally.figures["compiled_send"] = float(IS_COMPILED)  # ours is another process, but the same installation
     with tempfile.TemporaryDirectory(prefix="tidewire-bench-") as folder:
@@ -94,15 +91,3 @@ def _ceiling(plan: Plan, programs: Programs) -> float:
         running.single()
         outcome = running.saturated(in_flight=2, seconds=plan.saturated_s).outcome
         return outcome.per_s * CEILING_COPIES
-
-
-def _allow_files(count: int) -> None:
-    """Set the limit for this process and those that it starts; some of them make a table with a place for each file."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if resource.RLIM_INFINITY != hard < count:
-        raise BenchmarkFailed(
-            f"opening sockets: expected that {count} files may be open at once, got a limit of {hard}",
-            hint="raise it with `ulimit -Hn`, or use --quick",
-        )
-    enough = ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, ENOUGH_FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(count, enough), hard))
