@@ -211,8 +211,12 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
         guards = Guards(rules, hides_deletions=chosen.delete_visibility == "strict")
         history = History(bus)
         accounts = await stack.enter_async_context(_accounts(chosen, dsn, answers)) if chosen.accounts else None
-        permissions = _make_permissions(chosen, pool, accounts)
-        node = _make_node(chosen, pool, permissions=permissions, guards=guards, history=history, answers=answers)
+        tables = PostgresTables(pool, chosen.publications)
+        verifier = authorizer(chosen, accounts.keys if accounts else None)
+        permissions = Permissions(verifier, tables, PostgresChannelPolicies(pool))
+        node = _make_node(
+            chosen, pool, tables, permissions=permissions, guards=guards, history=history, answers=answers
+        )
         stack.callback(node.close)
         schemas = SchemaCache(pool, chosen.api_schemas)
         data = await stack.enter_async_context(_data_api(chosen, dsn, node, schemas)) if chosen.data_api else None
@@ -229,7 +233,6 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
         await kept_up.wait()  # so that the first join finds today's partition
         while source.status == "starting":  # noqa: ASYNC110 - the source has no event for becoming a standby
             await asyncio.sleep(STATUS_POLL_S)
-        tables = PostgresTables(pool, chosen.publications)
         parts.start(_follow_status(node, source, history, tables), name="follow status")
         options = app_options(chosen)
         doors = [
@@ -262,15 +265,16 @@ async def _accounts(chosen: Settings, dsn: str, tasks: Tasks) -> AsyncGenerator[
         await pool.close()
 
 
-def _make_permissions(chosen: Settings, pool: Pool, accounts: Accounts | None) -> Permissions:
-    verifier = authorizer(chosen, accounts.keys if accounts else None)
-    return Permissions(verifier, PostgresTables(pool, chosen.publications), PostgresChannelPolicies(pool))
-
-
 def _make_node(
-    chosen: Settings, pool: Pool, *, permissions: Permissions, guards: Guards, history: History, answers: Tasks
+    chosen: Settings,
+    pool: Pool,
+    tables: PostgresTables,
+    *,
+    permissions: Permissions,
+    guards: Guards,
+    history: History,
+    answers: Tasks,
 ) -> Node:
-    tables = PostgresTables(pool, chosen.publications)
     return Node(
         permissions=permissions,
         tables=tables,
