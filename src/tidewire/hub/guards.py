@@ -14,7 +14,7 @@ import structlog
 
 from tidewire.match.guard import Guard
 from tidewire.match.rule import Rule
-from tidewire.model.change import LogicalMessage, Resync, Transaction
+from tidewire.model.change import Resync, Transaction
 from tidewire.model.errors import DatabaseUnreachable, TidewireError
 from tidewire.model.relation import Relation
 from tidewire.ports import Rules
@@ -59,7 +59,7 @@ class Guards:
                 del self._guards[oid]
                 self._note(oid, item.xid)
         self._unsure.clear()
-        if any(isinstance(event, LogicalMessage) and event.prefix == RULES_PREFIX for event in item.events):
+        if item.emits(RULES_PREFIX):
             self.forget_all(item.xid)
 
     def forget_all(self, xid: int | None = None) -> None:

@@ -121,6 +121,10 @@ class Transaction(Struct, frozen=True):
     def complete(self) -> bool:
         return self.end_lsn is not None
 
+    def emits(self, prefix: str) -> bool:
+        """Tell whether there is a message with this prefix in it."""
+        return any(isinstance(event, LogicalMessage) and event.prefix == prefix for event in self.events)
+
     @property
     def changes(self) -> tuple[Change, ...]:
         return tuple(event for event in self.events if isinstance(event, Change))

@@ -11,7 +11,7 @@ import structlog
 from psycopg import errors as pg
 from psycopg.rows import dict_row
 
-from tidewire.model.change import LogicalMessage, Resync, Transaction
+from tidewire.model.change import Resync, Transaction
 from tidewire.model.errors import DatabaseUnreachable, TidewireError
 from tidewire.postgres import queries
 from tidewire.postgres.pool import Connection, Pool
@@ -51,7 +51,7 @@ class SchemaCache:
         """Note whether this may have changed something; whoever asks next waits until it is read."""
         if isinstance(item, Resync):
             self._told, self._after_xid = self._told + 1, None
-        elif _is_told(item) or (item.renewed and not self._announced):
+        elif item.emits(SCHEMA_PREFIX) or (item.renewed and not self._announced):
             self._told, self._after_xid = self._told + 1, item.xid
 
     async def get(self) -> Schema:
@@ -130,10 +130,6 @@ class SchemaCache:
 
 def _now_s() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _is_told(transaction: Transaction) -> bool:
-    return any(isinstance(event, LogicalMessage) and event.prefix == SCHEMA_PREFIX for event in transaction.events)
 
 
 def _table(row: Mapping[str, Any]) -> Table:
