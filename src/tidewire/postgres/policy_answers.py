@@ -7,7 +7,7 @@ log says so without showing any value.
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 from msgspec import Struct
@@ -24,6 +24,8 @@ from tidewire.postgres.policy_statement import Offer, Table, make_offer, write_s
 from tidewire.postgres.pool import Pool
 
 log = structlog.get_logger()
+
+V = TypeVar("V")
 
 TIMEOUT_S: Final = 0.25
 """How long one session may hold up the changes of everybody."""
@@ -127,10 +129,8 @@ class PolicyAnswers:
 
         def hear(session: Session, answer: Answer) -> bool:
             _, failure = answer
-            if len(self._plans) >= _MOST_KEPT:
-                del self._plans[next(iter(self._plans))]
             if failure != CANCELED:  # which says nothing about the session: it has its turn below
-                self._plans[(*key, session.values)] = failure
+                _remember(self._plans, (*key, session.values), failure)
             return failure != CANCELED
 
         if new:
@@ -175,9 +175,14 @@ class PolicyAnswers:
         return bool(kept) and kept.get(key, 0.0) > self._clock()
 
     def _keep(self, kept: dict[Hashable, float], key: Hashable, for_s: float) -> None:
-        if len(kept) >= _MOST_KEPT:
-            del kept[next(iter(kept))]
-        kept[key] = self._clock() + for_s
+        _remember(kept, key, self._clock() + for_s)
+
+
+def _remember(kept: dict[Hashable, V], key: Hashable, value: V) -> None:
+    """Keep a value, if need be instead of the oldest."""
+    if len(kept) >= _MOST_KEPT:
+        del kept[next(iter(kept))]
+    kept[key] = value
 
 
 def _names(question: PolicyQuestion) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Whoever may see what by privileges is known already. What cannot be decided is h
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Container, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Container, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, compress, count, repeat
 from typing import Final, TypeVar
@@ -29,6 +29,7 @@ from tidewire.wal.backoff import backoff_s
 log = structlog.get_logger()
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 PATIENCE_S: Final = 10.0
 """How long changes wait for a database that is away: a restart should cost nobody a change."""
@@ -83,15 +84,9 @@ class PostgresVisibility:
 
     async def _filtered_out(self, asks: Sequence[Ask]) -> set[_Place]:
         """Return the rows for which a filter in doubt is not true. All audiences of a role share the question."""
-        groups: dict[tuple[Rule, int, str], _Group] = {}
-        for number, ask in enumerate(asks):
-            for place, row in _doubted(number, ask, BY_FILTER):
-                if ask.rule is not None:
-                    key = (ask.rule, id(ask.change.relation), ask.filter)
-                    group = groups.setdefault(key, _Group(ask.rule, ask.change.relation, {}))
-                    group.rows.setdefault(row, []).append(place)
         hidden: set[_Place] = set()
-        for (rule, _, filter_), group in groups.items():
+        for filter_, group in _gather(asks, BY_FILTER, lambda ask: ask.filter):
+            rule = group.rule
             question = Question(rule.role, group.relation, filter_, rule.access.columns, list(group.rows))
             held = await self._ask(rule, group.relation, partial(self._filters.answer, question))
             hidden.update(_not_true(group, held or ()))
@@ -99,16 +94,9 @@ class PostgresVisibility:
 
     async def _forbidden(self, asks: Sequence[Ask], hidden: Container[_Place]) -> set[_Place]:
         """Return the rows for which policies in doubt are not true, of those that are not `hidden` anyway."""
-        groups: dict[tuple[Rule, int, Audience], _Group] = {}
-        for number, ask in enumerate(asks):
-            for place, row in _doubted(number, ask, BY_POLICY):
-                if ask.rule is not None and place not in hidden:
-                    key = (ask.rule, id(ask.change.relation), ask.audience)
-                    group = groups.setdefault(key, _Group(ask.rule, ask.change.relation, {}))
-                    group.rows.setdefault(row, []).append(place)
         found: set[_Place] = set()
-        for (rule, _, audience), group in groups.items():
-            (held,) = await self._judge(rule, group.relation, list(group.rows), [audience])
+        for audience, group in _gather(asks, BY_POLICY, lambda ask: ask.audience, but=hidden):
+            (held,) = await self._judge(group.rule, group.relation, list(group.rows), [audience])
             found.update(_not_true(group, held))
         return found
 
@@ -137,6 +125,20 @@ class PostgresVisibility:
                     return None
             await asyncio.sleep(min(left_s, backoff_s(attempt, random.random(), most_s=1.0)))  # noqa: S311 - spreads load
         return None
+
+
+def _gather(
+    asks: Sequence[Ask], doubt: Doubt, by: Callable[[Ask], K], *, but: Container[_Place] = ()
+) -> Iterable[tuple[K, _Group]]:
+    """Return the rows that are in doubt for this reason, but for some, each group with what they were grouped by."""
+    groups: dict[tuple[Rule, int, K], _Group] = {}
+    for number, ask in enumerate(asks):
+        for place, row in _doubted(number, ask, doubt):
+            if ask.rule is not None and place not in but:
+                key = (ask.rule, id(ask.change.relation), by(ask))
+                group = groups.setdefault(key, _Group(ask.rule, ask.change.relation, {}))
+                group.rows.setdefault(row, []).append(place)
+    return ((key[2], group) for key, group in groups.items())
 
 
 def _doubted(number: int, ask: Ask, doubt: Doubt) -> Iterator[tuple[_Place, Row]]:
