@@ -561,3 +561,22 @@ def test_roles_read_under_the_policies_that_concern_them(subject: Subject) -> No
 def test_of_what_is_gone_nothing_is_read(subject: Subject) -> None:
     assert subject.read("nobody_at_all", subject.relation) is None
     assert subject.read(subject.roles["reader"], replace(subject.relation, oid=0)) is None
+
+
+def test_what_fails_when_a_plan_is_made_is_never_shown(subject: Subject) -> None:
+    """Making a plan, Postgres may evaluate what no row has a say in, needed or not, to guess how many there are."""
+    rows = subject.fill([{"owner": IDS[0], "title": "a"}])
+    for using in (
+        "coalesce((select auth.uid()), (auth.jwt() ->> 'plan')::uuid) = any (array[owner])",
+        "coalesce(auth.uid(), (auth.jwt() ->> 'plan')::uuid) = owner",
+        "coalesce(auth.jwt() ->> 'sub' <> '', (auth.jwt() ->> 'plan')::bool)",
+        f"not coalesce((auth.jwt() ->> 'plan')::uuid = nullif('{IDS[1]}'::uuid, '{IDS[1]}'), false)",
+        "not coalesce(null::uuid = any (array[(auth.jwt() ->> 'plan')::uuid]), false)",
+        "((auth.jwt() ->> 'plan')::uuid = null) is null",
+    ):
+        subject.drop_policies()
+        subject.add_policy(using)
+        compiled = subject.compile()
+        for claims in ({"sub": IDS[0], "plan": ""}, {"sub": IDS[0], "plan": IDS[0]}):
+            (theirs,) = subject.ask(claims, compiled.settings, len(rows))
+            check_case(judged(compiled, claims, rows[0]), theirs, (using, claims))

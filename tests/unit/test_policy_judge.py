@@ -219,10 +219,23 @@ def test_whether_a_failure_is_reached_is_for_postgres_to_say(condition: Conditio
 
 
 def test_a_failure_that_is_always_reached_is_certain() -> None:
-    for condition in (Not(FAILING), Or((FAILING, FAILING)), FirstKnown((truth(None), FAILING))):
+    for condition in (Not(FAILING), Or((FAILING, FAILING)), FirstKnown((FAILING, truth(None)))):
         with pytest.raises(Fails):
             answer(condition, row(), {"bad": "x"})
-    assert answer(FirstKnown((truth(True), FAILING)), row(), {"bad": "x"}) is True
+
+
+def test_a_failure_that_is_reached_only_when_a_plan_is_made_is_for_postgres_to_tell() -> None:
+    sure, nothing = ConstantValue(ME, UUID), ConstantValue(None, UUID)
+    failing = Converted(ClaimText(("bad",), TEXT), "read", UUID)
+    for condition in (
+        FirstKnown((truth(True), FAILING)),
+        Compare("=", FirstOf((sure, failing), UUID), OWNER, UUIDS),
+        Not(Compare("=", failing, nothing, UUIDS)),
+        Not(Member(failing, Values((), UUID), UUIDS, wanted=True)),
+        Not(Member(nothing, Values((failing,), UUID), UUIDS, wanted=True)),
+    ):
+        with pytest.raises(Unclear):
+            answer(condition, row(), {"bad": "x"})
 
 
 def test_a_claim_that_only_postgres_can_read_leaves_the_row_undecided() -> None:

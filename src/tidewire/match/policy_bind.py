@@ -27,7 +27,18 @@ from tidewire.match.policy_tree import (
     Or,
     Truth,
 )
-from tidewire.match.policy_values import Bound, Fixed, FromRow, Known, Unclear, bind_value, comparable, key_of
+from tidewire.match.policy_values import (
+    Bound,
+    Fixed,
+    FromRow,
+    Known,
+    Unclear,
+    bind_all,
+    bind_pair,
+    bind_value,
+    comparable,
+    key_of,
+)
 from tidewire.model.change import Row
 
 _ORDERINGS: Final[dict[str, Callable[[Any, Any], Any]]] = {
@@ -120,13 +131,7 @@ def _kleene(predicates: Sequence[Predicate], start: Answer, *, decisive: bool) -
 def _first_known(conditions: Sequence[Condition], claims: KnownClaims) -> Fixed | Predicate:
     predicates: list[Predicate] = []
     last: bool | None = None
-    for each in conditions:
-        try:
-            bound = bind_condition(each, claims)
-        except Fails:
-            if predicates:  # it is evaluated only for rows in which the others are NULL
-                raise Unclear from None
-            raise
+    for bound in bind_all(conditions, bind_condition, claims):
         if not isinstance(bound, Fixed):
             predicates.append(bound)
         elif bound.answer is not None:
@@ -145,7 +150,7 @@ def _first_known(conditions: Sequence[Condition], claims: KnownClaims) -> Fixed 
 
 
 def _comparison(condition: Compare, claims: KnownClaims) -> Fixed | Predicate:
-    left, right = bind_value(condition.left, claims), bind_value(condition.right, claims)
+    left, right = bind_pair(condition.left, condition.right, claims)
     for each in (left, right):
         if isinstance(each, Known) and each.text is not None:
             key_of(each.text, condition.rules)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from tidewire.filters.answer import UNDECIDED, Answer, Predicate
 from tidewire.filters.unsure import Unsure
-from tidewire.match.policy_claims import KnownClaims
+from tidewire.match.policy_claims import Fails, KnownClaims
 from tidewire.match.policy_tree import ClaimList, ColumnList, HasKey, Member, Values
 from tidewire.match.policy_values import (
     Bound,
@@ -13,6 +13,7 @@ from tidewire.match.policy_values import (
     FromRow,
     Known,
     Unclear,
+    bind_all,
     bind_value,
     comparable,
     key_of,
@@ -26,7 +27,14 @@ _NOT_PLAIN: Final = frozenset('"\\{}[]')
 
 
 def bind_member(condition: Member, claims: KnownClaims) -> Fixed | Predicate:
-    """Return `= ANY` or `<> ALL` with the claims put in. Raises Fails and Unclear as `bind_condition` does."""
+    """Return `= ANY` or `<> ALL` with the claims put in. Raises Unclear where Postgres must be asked."""
+    try:
+        return _bind_member(condition, claims)
+    except Fails:  # unless the item or the list is NULL, which may come first
+        raise Unclear from None
+
+
+def _bind_member(condition: Member, claims: KnownClaims) -> Fixed | Predicate:
     item = bind_value(condition.item, claims)
     if isinstance(item, Known) and item.text is not None:
         key_of(item.text, condition.rules)
@@ -35,7 +43,7 @@ def bind_member(condition: Member, claims: KnownClaims) -> Fixed | Predicate:
         case ColumnList(place=place):
             return _among_rows_values(item, _from_array(place), key, wanted=wanted)
         case Values(items=items):
-            bound = [bind_value(each, claims) for each in items]
+            bound = bind_all(items, bind_value, claims)
             if not all(isinstance(each, Known) for each in bound):
                 return _among_rows_values(item, _from_values(bound), key, wanted=wanted)
             texts: Texts | None = [each.text for each in bound if isinstance(each, Known)]

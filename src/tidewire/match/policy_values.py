@@ -1,7 +1,8 @@
 """Puts the claims of an audience into values: what depends on them alone is computed once, what is left reads a row."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -45,6 +46,9 @@ FromRow = Callable[[Row], str | None]
 """Reads a value from a row. Raises Unsure where the row does not have it."""
 
 Bound = Known | FromRow
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 
 def bind_value(value: Value, claims: KnownClaims) -> Bound:  # noqa: PLR0911 - one for each kind
@@ -146,22 +150,42 @@ def _then(read: FromRow, convert: Callable[[str], str]) -> FromRow:
     return converted
 
 
-def _first_of(value: FirstOf, claims: KnownClaims) -> Bound:
-    parts: list[FromRow] = []
-    last: str | None = None
-    for each in value.values:
+def bind_all(parts: Iterable[Part], bind: Callable[[Part, KnownClaims], Result], claims: KnownClaims) -> list[Result]:
+    """Put the claims into parts of which Postgres may leave some out: raises Fails only where the first fails.
+
+    Making a plan it evaluates what no row has a say in, even behind the part that decides, if it wants to know how many
+    rows there will be. So where any other part fails it must be asked, whether that part is needed or not.
+    """
+    bound: list[Result] = []
+    for each in parts:
         try:
-            bound = bind_value(each, claims)
+            bound.append(bind(each, claims))
         except Fails:
-            if parts:  # it is evaluated only for rows in which the others are NULL
+            if bound:
                 raise Unclear from None
             raise
+    return bound
+
+
+def bind_pair(left: Value, right: Value, claims: KnownClaims) -> tuple[Bound, Bound]:
+    """Put the claims into two operands. Raises Unclear where one fails beside a NULL, which may come first."""
+    bound: list[Bound] = []
+    for each in (left, right):
+        with suppress(Fails):
+            bound.append(bind_value(each, claims))
+    if len(bound) == 2:
+        return bound[0], bound[1]
+    raise Unclear if Known(None) in bound else Fails
+
+
+def _first_of(value: FirstOf, claims: KnownClaims) -> Bound:
+    parts: list[FromRow] = []
+    for bound in bind_all(value.values, bind_value, claims):
         if not isinstance(bound, Known):
             parts.append(bound)
         elif bound.text is not None:
-            last = bound.text
-            break
-    return _first(parts, last) if parts else Known(last)
+            return _first(parts, bound.text) if parts else bound
+    return _first(parts, None) if parts else Known(None)
 
 
 def _first(parts: list[FromRow], last: str | None) -> FromRow:
@@ -175,7 +199,7 @@ def _first(parts: list[FromRow], last: str | None) -> FromRow:
 
 
 def _null_if(value: NullIf, claims: KnownClaims) -> Bound:
-    left, right = bind_value(value.left, claims), bind_value(value.right, claims)
+    left, right = bind_pair(value.left, value.right, claims)
     key = comparable(value.rules)
     for each in (left, right):
         if isinstance(each, Known) and each.text is not None:
