@@ -117,6 +117,10 @@ POLICIES = (
     "remembered() = owner::text",
     "current_user = 'authenticated' and id > 1 + 1",
     "(auth.jwt() -> 'teams') @> to_jsonb(team)",
+    # The statement is parsed again as the reader, who has no way into the schema of the function.
+    "exists (select from members m where m.team = posts.team) and private.in_team(team)",
+    "team in (select m.team from members m) and private.in_team(team) and cheap(posts)",
+    "exists (select from members) and private.in_team((select max(id) from teams where plan = 'free'))",
 )
 
 
@@ -491,6 +495,47 @@ async def test_policies_that_no_session_can_be_asked_about(prepared: str) -> Non
                     question = await fresh.question()
                     assert await fresh.answers.answer(question) == nobody(question), using
                 assert failures(logs) == [("public.posts", sqlstate, 5)], using
+
+
+async def test_what_failed_is_asked_again_once_rules_are_read_again(prepared: str) -> None:
+    async with open_case(prepared) as case:
+        case.run("create table secrets (id int)", "insert into secrets values (2)")
+        case.policy("id in (select s.id from secrets s)")
+        with capture_logs():
+            assert await case.ask() == nobody(await case.question())
+        case.run("grant select on secrets to authenticated")
+        assert await case.ask() == case.shown() == [[False, True, False, False]] * 5
+
+
+APART = "exists (select from members m where m.team = posts.team) and private.in_team(team)"
+
+
+async def test_a_function_made_for_a_question_is_gone_after_it(prepared: str) -> None:
+    async with open_case(prepared, size=1) as case:
+        case.policy(APART)
+        question = await case.question()
+        for _ in range(2):
+            assert await case.answers.answer(question) == case.shown()
+            assert await left_behind(case.pool) == [(None, True, "off")]
+            made = "select count(*) from pg_proc where proname = 'tidewire_rule'"
+            assert await case.pool.fetch("looking", made, {}) == [(0,)]
+        case.run("drop policy p on posts", "drop function private.in_team(int)")
+
+
+async def test_without_the_right_to_make_a_function_nobody_sees_the_row(prepared: str, make_login: MakeLogin) -> None:
+    async with open_case(prepared) as admin:
+        admin.policy(APART)
+        question = await admin.question()
+        dsn = make_login(prepared)
+        user, name = (sql.Identifier(each).as_string(None) for each in (role_of(dsn), admin.connection.info.dbname))
+        admin.run(f"grant authenticated, supabase_realtime_admin to {user}", f"grant usage on schema private to {user}")
+        admin.run(f"revoke temporary on database {name} from public")
+        async with open_pool(dsn) as pool:
+            with capture_logs() as logs:
+                assert await PolicyAnswers(pool).answer(question) == nobody(question)
+            assert failures(logs) == [("public.posts", "42501", 5)]
+            admin.run(f"grant temporary on database {name} to {user}")
+            assert await PolicyAnswers(pool).answer(question) == admin.shown()
 
 
 async def test_a_policy_cannot_write(prepared: str) -> None:

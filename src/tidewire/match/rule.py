@@ -17,8 +17,8 @@ class TableAccess(Struct, frozen=True):
     unrestricted: bool
 
 
-class Restriction(Struct, frozen=True):
-    """Policies as Postgres writes them: a row is visible where `expression` is true.
+class Restriction(Struct, frozen=True, eq=False):
+    """Policies as Postgres writes them: a row is visible where `expression` is true. Compared by identity, like rules.
 
     Names in it are qualified as under an empty search path, and the table goes by its own name. `columns` are those of
     the row that it reads: two rows that agree in them are judged alike.

@@ -7,11 +7,10 @@ log says so without showing any value.
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 from msgspec import Struct
-from msgspec.structs import replace
 
 from tidewire.match.rule import Restriction
 from tidewire.model.change import Row
@@ -19,13 +18,12 @@ from tidewire.model.relation import Relation
 from tidewire.postgres import queries
 from tidewire.postgres.channel_policies import storable
 from tidewire.postgres.policy_asking import PolicyAsking
-from tidewire.postgres.policy_judge import CANCELED, Answer, Judge, Session
-from tidewire.postgres.policy_statement import Offer, Table, make_offer, write_statement
+from tidewire.postgres.policy_judge import Judge, Session
+from tidewire.postgres.policy_planning import PolicyPlanning, remember
+from tidewire.postgres.policy_statement import Offer, Table, make_offer
 from tidewire.postgres.pool import Pool
 
 log = structlog.get_logger()
-
-V = TypeVar("V")
 
 TIMEOUT_S: Final = 0.25
 """How long one session may hold up the changes of everybody."""
@@ -35,11 +33,8 @@ REST_S: Final = 5.0
 """How long what took too long is not asked again."""
 REPORT_S: Final = 60.0
 """How long a failure of the same kind is not reported again."""
-_MOST_KEPT: Final = 10_000
 _ALWAYS_SET: Final = "request.jwt.claims"
 _UNDEFINED_COLUMN: Final = "42703"
-_NO_ROW: Final = "-1"
-"""The place of none."""
 
 
 class PolicyQuestion(Struct, frozen=True):
@@ -70,13 +65,12 @@ class PolicyAnswers:
     ) -> None:
         self._pool = pool
         self._judge = Judge(pool, timeout_s=timeout_s)
+        self._planning = PolicyPlanning(self._judge)
         self._most_s = most_s
         self._rest_s = rest_s
         self._clock = clock
         self._resting: dict[Hashable, float] = {}
         self._reported: dict[Hashable, float] = {}
-        self._plans: dict[Hashable, str | None] = {}
-        """Why Postgres makes no plan for a session, or None."""
 
     async def answer(self, question: PolicyQuestion) -> list[list[bool]]:
         """Return for each session whether it sees each of the rows. Raises our errors when Postgres cannot be asked."""
@@ -92,7 +86,7 @@ class PolicyAnswers:
             return answers
         if not offer.rows:
             return answers
-        sessions = await self._plannable(question, offer, names, sessions)
+        offer, sessions = await self._plan(question, offer, names, sessions)
         deadline_s = self._clock() + self._most_s
 
         def show(session: int, place: int) -> None:
@@ -116,30 +110,14 @@ class PolicyAnswers:
             if all(map(storable, each)) and not self._holds(self._resting, (*_table(question), each))
         ]
 
-    async def _plannable(
+    async def _plan(
         self, question: PolicyQuestion, offer: Offer, names: Sequence[str], sessions: Sequence[Session]
-    ) -> list[Session]:
-        """Return the sessions in which Postgres would get as far as reading rows.
-
-        It evaluates some functions when it makes a plan, whether rows would need them or not. Where that is an error,
-        such as for a subject that is no UUID, the reader's own queries are errors, and show nothing.
-        """
-        key = (*_table(question), question.restriction.expression)
-        new = [replace(each, argument=_NO_ROW) for each in sessions if (*key, each.values) not in self._plans]
-
-        def hear(session: Session, answer: Answer) -> bool:
-            _, failure = answer
-            if failure != CANCELED:  # which says nothing about the session: it has its turn below
-                _remember(self._plans, (*key, session.values), failure)
-            return failure != CANCELED
-
-        if new:
-            statement = write_statement(offer, (0, 0), one=True)  # of a single row it would see that it is not meant
-            await self._judge.ask(question.role, statement, names, new, hear, plans_each=True)
-        failures = [self._plans.get((*key, session.values)) for session in sessions]
+    ) -> tuple[Offer, list[Session]]:
+        """Return how to put the question, and the sessions in which Postgres would get as far as reading rows."""
+        offer, failures = await self._planning.plan(offer, question.role, question.restriction, names, sessions)
         for failure, count in Counter(filter(None, failures)).items():
             self._report(question, failure, count)
-        return [session for session, failure in zip(sessions, failures, strict=True) if failure is None]
+        return offer, [session for session, failure in zip(sessions, failures, strict=True) if failure is None]
 
     async def _describe(self, relation: Relation) -> Table | None:
         """Return what the catalog says now; None when the table is gone."""
@@ -175,14 +153,7 @@ class PolicyAnswers:
         return bool(kept) and kept.get(key, 0.0) > self._clock()
 
     def _keep(self, kept: dict[Hashable, float], key: Hashable, for_s: float) -> None:
-        _remember(kept, key, self._clock() + for_s)
-
-
-def _remember(kept: dict[Hashable, V], key: Hashable, value: V) -> None:
-    """Keep a value, if need be instead of the oldest."""
-    if len(kept) >= _MOST_KEPT:
-        del kept[next(iter(kept))]
-    kept[key] = value
+        remember(kept, key, self._clock() + for_s)
 
 
 def _names(question: PolicyQuestion) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from tidewire.postgres.policy_judge import CANCELED, Answer, Judge, Session
-from tidewire.postgres.policy_statement import Offer, parts_of, write_statement
+from tidewire.postgres.policy_statement import Offer, parts_of, write_rule, write_statement
 
 MOST_SLOW: Final = 3
 """How many sessions may take too long before nobody is asked for any more."""
@@ -84,7 +84,8 @@ class PolicyAsking:
 
         if sessions and self._goes_on():
             statement = write_statement(self._offer, rows, one=sessions[0].argument is not None)
-            if not await self._judge.ask(self._role, statement, self._names, sessions, hear):
+            making = write_rule(self._offer)
+            if not await self._judge.ask(self._role, statement, self._names, sessions, hear, making=making):
                 self.failures.setdefault(CANCELED, set()).update(session.number for session in sessions)
                 self.overdue = True
         return failed

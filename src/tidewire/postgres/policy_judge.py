@@ -11,11 +11,10 @@ from typing import Any, Final
 
 from msgspec import Struct
 from psycopg import errors as pg
-from psycopg import sql
 
 from tidewire.model.errors import MigrationError, MissingPrivilege
 from tidewire.postgres import queries
-from tidewire.postgres.pool import Pool
+from tidewire.postgres.pool import Connection, Pool
 
 AT_ONCE: Final = 2
 """How many connections may be in use: others need the pool too."""
@@ -48,8 +47,7 @@ class Judge:
     def __init__(self, pool: Pool, *, timeout_s: float) -> None:
         self._pool = pool
         self._limit_ms = round(timeout_s * 1000)
-        self._begin = sql.SQL("begin read only; set local statement_timeout = {}").format(sql.Literal(self._limit_ms))
-        self._begin_planning = self._begin + sql.SQL("; set local plan_cache_mode = force_custom_plan")
+        self._begin = f"begin; set local statement_timeout = {self._limit_ms};"
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def ask(
@@ -60,11 +58,13 @@ class Judge:
         sessions: Sequence[Session],
         hear: Hear,
         *,
+        making: str | None = None,
         plans_each: bool = False,
     ) -> bool:
         """Ask in all sessions, until `hear` says no. `names` are those of the settings; there must be one.
 
-        With `plans_each` it is planned for each of them, which takes ten times as long; give each an argument.
+        `making` is what makes something that the question needs, for as long as it takes, and not as `role`. With
+        `plans_each` it is planned for each of them, which takes ten times as long; give each an argument.
         False if the question took too long before any session was asked. Raises our errors when it cannot be put.
         """
         waiting = deque(_chunks(sessions))
@@ -74,7 +74,7 @@ class Judge:
             nonlocal going, in_time
             chunk = waiting.popleft()
             try:
-                answers = await self._execute(role, question, names, chunk, plans_each=plans_each)
+                answers = await self._execute(role, question, names, chunk, making=making, plans_each=plans_each)
             except BaseException:
                 going = False  # nor shall the other one go on
                 raise
@@ -97,7 +97,14 @@ class Judge:
         return in_time
 
     async def _execute(
-        self, role: str, question: str, names: Sequence[str], sessions: Sequence[Session], *, plans_each: bool
+        self,
+        role: str,
+        question: str,
+        names: Sequence[str],
+        sessions: Sequence[Session],
+        *,
+        making: str | None,
+        plans_each: bool,
     ) -> list[tuple[Any, ...]]:
         asked = {
             "reader": role,
@@ -109,8 +116,9 @@ class Judge:
         }
         async with self._turns, self._pool.connection(_DOING) as connection:
             try:
+                if (failure := await self._prepare(connection, making, plans_each=plans_each)) is not None:
+                    return [(None, failure)] * len(sessions)
                 with _refusals(role):
-                    await connection.execute(self._begin_planning if plans_each else self._begin)
                     cursor = await connection.execute(queries.load("policy_judge"), asked)
                     return await cursor.fetchall()
             except pg.QueryCanceled:
@@ -118,6 +126,15 @@ class Judge:
             finally:
                 if not connection.closed:
                     await connection.rollback()
+
+    async def _prepare(self, connection: Connection, making: str | None, *, plans_each: bool) -> str | None:
+        """Begin a transaction that cannot write from here on. Returns why not, where nothing can be made."""
+        planning = " set local plan_cache_mode = force_custom_plan;" if plans_each else ""
+        try:
+            await connection.execute(f"{self._begin}{planning} {making or ''}; set transaction read only".encode())
+        except pg.ProgrammingError as error:
+            return error.sqlstate
+        return None
 
 
 @contextmanager

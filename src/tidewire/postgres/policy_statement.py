@@ -30,6 +30,15 @@ _AS_ROWS: Final = sql.SQL(
     ' cross join lateral pg_catalog.unnest(array["the log"."row of the log"]) as {table} ({columns})'
 )
 
+_CONDITION: Final = sql.SQL("pg_temp.tidewire_rule({arguments})")
+_RULE: Final = sql.SQL(
+    "create function pg_temp.tidewire_rule({types}) returns boolean language sql begin atomic"
+    " select ({expression}) from {source}; end;"
+    " grant execute on function pg_temp.tidewire_rule to public"
+)
+_PARAMETERS: Final = sql.SQL("(select {parameters} offset 0) as {table} ({columns})")
+_PARAMETER_ROW: Final = sql.SQL("pg_catalog.unnest(array[$1]) as {table} ({columns})")
+
 Values = tuple[str | None, ...]
 """What a policy reads of a row, aligned with `Offer.columns`."""
 
@@ -43,13 +52,17 @@ class Table(Struct, frozen=True):
 
 
 class Offer(Struct, frozen=True):
-    """Rows to judge. Each of `rows` stands for the places in the question that `places` has for it."""
+    """Rows to judge. Each of `rows` stands for the places in the question that `places` has for it.
+
+    With `apart` the statement calls a function for the expression, which `write_rule` makes.
+    """
 
     table: Table
     expression: str
     columns: tuple[str, ...]
     rows: Sequence[Values]
     places: Sequence[Sequence[int]]
+    apart: bool = False
 
 
 def make_offer(table: Table, relation: Relation, restriction: Restriction, rows: Sequence[Row]) -> Offer | None:
@@ -93,8 +106,33 @@ def write_statement(offer: Offer, numbers: Sequence[int], *, one: bool = False) 
     form = _AS_ROWS if _is_whole(offer) else _AS_COLUMNS if offer.columns else _AS_PLACES
     columns = _listed([sql.Identifier(column) for column in offer.columns])
     source = form.format(rows=rows, table=sql.Identifier(offer.table.name), place=_PLACE, columns=columns)
-    expression = sql.SQL(offer.expression)  # as Postgres has written it
-    return _STATEMENT.format(place=_PLACE, source=source, expression=expression).as_string(None)
+    return _STATEMENT.format(place=_PLACE, source=source, expression=_condition(offer, columns)).as_string(None)
+
+
+def write_rule(offer: Offer) -> str | None:
+    """Return what makes the function that statements of an offer call, if they do: it reads one row.
+
+    Postgres parses a statement anew for whoever executes it if it reads other tables under row-level security. For a
+    reader that fails where a policy names what is in a schema that the reader has no way into. What a function has in
+    its body is parsed once, for whoever makes it.
+    """
+    if not offer.apart:
+        return None
+    table, types = sql.Identifier(offer.table.name), [sql.SQL(offer.table.columns[name]) for name in offer.columns]
+    columns = _listed([sql.Identifier(column) for column in offer.columns])
+    parameters = _listed([sql.SQL(f"${number}") for number in range(1, len(types) + 1)])
+    form = _PARAMETER_ROW if _is_whole(offer) else _PARAMETERS if types else sql.SQL("(select) as {table}")
+    return _RULE.format(
+        types=_row_type(offer) if _is_whole(offer) else _listed(types),
+        expression=sql.SQL(offer.expression),
+        source=form.format(parameters=parameters, table=table, columns=columns),
+    ).as_string(None)
+
+
+def _condition(offer: Offer, columns: sql.Composed) -> sql.Composable:
+    if offer.apart:
+        return _CONDITION.format(arguments=sql.SQL('"row of the log"') if _is_whole(offer) else columns)
+    return sql.SQL(offer.expression)  # as Postgres has written it
 
 
 def _lines(offer: Offer, numbers: Sequence[int]) -> Iterator[sql.Composable]:
@@ -104,13 +142,16 @@ def _lines(offer: Offer, numbers: Sequence[int]) -> Iterator[sql.Composable]:
     all of them are read, the policy may be about the row itself, and then it gets one of the table's own type.
     """
     types = [sql.SQL(offer.table.columns[name]) for name in offer.columns]
-    row_type = sql.Identifier(offer.table.schema, offer.table.name)
     for number in numbers:
         values = zip(offer.rows[number], types, strict=True)
         fields: list[sql.Composable] = [sql.SQL("{}::{}").format(sql.Literal(value), type_) for value, type_ in values]
         if _is_whole(offer):
-            fields = [sql.SQL("row({})::{}").format(_listed(fields), row_type)]
+            fields = [sql.SQL("row({})::{}").format(_listed(fields), _row_type(offer))]
         yield sql.SQL("({})").format(_listed([sql.Literal(str(number)), *fields]))
+
+
+def _row_type(offer: Offer) -> sql.Identifier:
+    return sql.Identifier(offer.table.schema, offer.table.name)
 
 
 def _is_whole(offer: Offer) -> bool:
