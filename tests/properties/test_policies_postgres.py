@@ -319,7 +319,7 @@ def test_compiled_policies_judge_as_postgres_does(subject: Subject) -> None:
     assert tally["compiled"] > tally["refused"], tally
     assert tally["undecided"] < cases / 2, tally
     assert min(tally["visible"], tally["hidden"]) > cases / 50, tally
-    assert cases >= 1000, tally
+    assert cases >= 10 * EXAMPLES, tally
 
 
 def judged(compiled: CompiledPolicies, claims: Claims, row: Row) -> Judgement:
