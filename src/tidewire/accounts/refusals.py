@@ -3,6 +3,7 @@
 Decides nothing; no text repeats what the client sent.
 """
 
+from math import ceil
 from typing import Any, Final
 
 from msgspec import Struct
@@ -40,7 +41,7 @@ def invalid(message: str) -> AccountRefused:
 def too_many(retry_after_s: float, *, mails: bool = False) -> AccountRefused:
     """Refuse for now; the client may come back after the time."""
     code = "over_email_send_rate_limit" if mails else "over_request_rate_limit"
-    return AccountRefused(Refusal(429, code, "Request rate limit reached", retry_after_s=max(1, round(retry_after_s))))
+    return AccountRefused(Refusal(429, code, "Request rate limit reached", retry_after_s=max(1, ceil(retry_after_s))))
 
 
 def weak_password(message: str, reason: str) -> AccountRefused:
