@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -44,9 +45,12 @@ from tidewire.presence.roster import Roster
 from tidewire.query.limits import Limits
 from tidewire.server.accounts import AccountParts, Accounts
 from tidewire.server.app import AppOptions, NodeApp
+from tidewire.server.client_address import TrustedProxies
 from tidewire.server.data_api import DataApi
+from tidewire.server.http_front import FrontOptions
 from tidewire.server.jwks import open_keys
 from tidewire.server.lazy_app import LazyApp
+from tidewire.server.request_limits import RequestAllowances
 from tidewire.server.secret import shared_secrets
 from tidewire.server.signing_keys import KeysInOrder
 from tidewire.settings import Settings, load
@@ -201,6 +205,7 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
 
     Raises the first failure of what nothing works without, also out of the block while it runs.
     """
+    options = app_options(chosen)
     source, bus = durable_source(chosen, dsn), memory_bus(chosen)
     async with AsyncExitStack() as stack:
         pool = Pool(dsn, size=chosen.database_pool, query_timeout_s=chosen.database_timeout_s)
@@ -234,12 +239,11 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
         while source.status == "starting":  # noqa: ASYNC110 - the source has no event for becoming a standby
             await asyncio.sleep(STATUS_POLL_S)
         parts.start(_follow_status(node, source, history, tables), name="follow status")
-        options = app_options(chosen)
         doors = [
-            *(accounts.routes(node.identify, options.origins) if accounts else []),
-            *(data.routes(options.origins) if data else []),
+            *(accounts.routes(node.identify) if accounts else []),
+            *(data.routes() if data else []),
         ]
-        yield NodeApp(node, lambda: source.status, options, doors)
+        yield NodeApp(node, lambda: source.status, options, doors, clock=time.monotonic)
 
 
 @asynccontextmanager
@@ -322,13 +326,27 @@ def session_limits(chosen: Settings) -> SessionLimits:
 def app_options(chosen: Settings) -> AppOptions:
     """Gather how the doors behave: open to every origin in development, and only to those named in production."""
     is_development = chosen.mode == "development"
+    front = FrontOptions(
+        trusted_proxies=TrustedProxies(chosen.trusted_proxies),
+        origins=(("*",) if is_development else ()) if chosen.cors_origins is None else chosen.cors_origins,
+        allowances=RequestAllowances(
+            per_s_per_address=chosen.requests_per_s_per_address,
+            burst_per_address=chosen.requests_at_once_per_address,
+            per_s_per_token=chosen.requests_per_s_per_token,
+            burst_per_token=chosen.requests_at_once_per_token,
+        ),
+        body_bytes=chosen.message_limit_bytes,
+        https_redirect=chosen.https_redirect,
+        https_host=urlsplit(chosen.public_url).netloc if chosen.public_url else None,
+        hsts_s=chosen.hsts_s,
+    )
     return AppOptions(
+        front=front,
         refusal_delay_s=chosen.refusal_delay_s,
         send_buffer_bytes=chosen.send_buffer_bytes,
         message_limit_bytes=chosen.message_limit_bytes,
         payload_bytes=chosen.payload_bytes,
         topic_bytes=chosen.topic_bytes,
-        origins=(("*",) if is_development else ()) if chosen.cors_origins is None else chosen.cors_origins,
         open_metrics=is_development,
     )
 

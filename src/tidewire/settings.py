@@ -105,6 +105,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Let production listen beyond loopback without TLS, because a proxy in front of it speaks TLS."""
     cors_origins: tuple[str, ...] | None = None
     """Origins whose pages may call the HTTP API; without it every one in development, and none in production."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of proxies that are believed when they say who asks, and over what."""
+    https_redirect: bool = False
+    """Lead whoever comes over plain HTTP to HTTPS, and refuse what they send."""
+    hsts_s: Annotated[int, Meta(ge=0)] = 0
+    """For how long browsers that came over HTTPS are told to use nothing else; 0 tells them nothing."""
+    requests_per_s_per_address: Rate = 1000.0
+    """How many HTTP requests a second an address on the network may make."""
+    requests_at_once_per_address: Count = 2000
+    """How many of them may come at once after a rest."""
+    requests_per_s_per_token: Rate = 500.0
+    """How many HTTP requests a second may be made with a token of a user."""
+    requests_at_once_per_token: Count = 1000
+    """How many of them may come at once after a rest."""
     drain_s: Seconds = 8.0
     """How long a server that is told to stop takes to send its clients away; orchestrators kill after 10 s or more."""
 

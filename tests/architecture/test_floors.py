@@ -30,6 +30,14 @@ def test_only_tasks_starts_background_work() -> None:
     }
 
 
+def test_bodies_and_addresses_are_read_in_one_place() -> None:
+    """A door that read them by itself would have no limits, and believe what anybody claims."""
+    server = {path.name: path.read_text() for path in (SOURCE / "server").glob("*.py")}
+    bodies = (".stream()", "request.body()", "request.json()", "request.form(")
+    assert {name for name, text in server.items() if any(call in text for call in bodies)} == {"request_parts.py"}
+    assert {name for name, text in server.items() if 'b"x-forwarded-' in text} == {"client_address.py"}
+
+
 def test_no_module_is_named_after_nothing() -> None:
     vague = {"utils.py", "util.py", "helpers.py", "common.py", "base.py", "manager.py", "misc.py"}
     assert not [path for path in SOURCE.rglob("*.py") if path.name in vague]

@@ -168,7 +168,7 @@ def serving(app: Callable[..., Any], **options: Any) -> Iterator[RunningServer]:
 def serving_as(kind: type[Server], app: Callable[..., Any], **options: Any) -> Iterator[Server]:
     """Do the same with a server of your own kind. At the end every thread and socket is gone."""
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
-        usual = {"ws": Protocol, "http": HttpProtocol, "loop": "uvloop", "lifespan": "off"}
+        usual = {"ws": Protocol, "http": HttpProtocol, "loop": "uvloop", "lifespan": "off", "proxy_headers": False}
         config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5, **{**usual, **options})
         server = kind(config)
         server.port = listener.getsockname()[1]

@@ -28,15 +28,18 @@ class Rates:
 
     def take(self, key: str, now_s: float) -> float:
         """Take one from the key's bucket, or say how long until there is one; then nothing is taken."""
-        full_at_s = max(self._full_at_s.get(key, now_s), now_s) + self._pause_s
-        missing_s = full_at_s - now_s - self._period_s
-        if missing_s > 1e-6:  # less is the arithmetic of floats
-            return missing_s
-        self._full_at_s[key] = full_at_s
+        if wait_s := self.wait_s(key, now_s):
+            return wait_s
+        self._full_at_s[key] = max(self._full_at_s.get(key, now_s), now_s) + self._pause_s
         self._full_at_s.move_to_end(key)
         while len(self._full_at_s) > self._most_keys:
             self._full_at_s.popitem(last=False)
         return 0.0
+
+    def wait_s(self, key: str, now_s: float) -> float:
+        """Say how long until there is one in the key's bucket, and take nothing."""
+        missing_s = self._full_at_s.get(key, now_s) + self._pause_s - now_s - self._period_s
+        return missing_s if missing_s > 1e-6 else 0.0  # less is the arithmetic of floats
 
 
 class _Failures(Struct):

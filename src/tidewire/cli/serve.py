@@ -60,6 +60,7 @@ def serve(
     settings = assemble.settings(host=host, port=port, database_url=database_url)
     _check_exposure(settings)
     shared_secrets(settings)  # what is wrong with them is told before anything starts
+    assemble.app_options(settings)
     with closing(listen(settings.host, settings.port)) as listener, assemble.served_database(settings) as dsn:
         uvloop.run(_serve(settings, dsn, listener))
 

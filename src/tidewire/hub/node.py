@@ -268,6 +268,10 @@ class Node:
         """Stop telling anybody anything."""
         self._services.tracker.close()
 
+    def count(self, event: str) -> None:
+        """Count something that was refused before it reached the node; figures show it by this name."""
+        self._services.counts[event] += 1
+
     def figures(self) -> Figures:
         """Return how the node is doing. Costs as much as there are connections and topics."""
         services, dispatcher = self._services, self._dispatcher

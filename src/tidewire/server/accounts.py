@@ -1,10 +1,8 @@
 """Puts the parts of /auth/v1 together as the settings say, and gives them to the router. Serves nothing by itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from msgspec import Struct
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -24,6 +22,7 @@ from tidewire.server.auth_admin import AuthAdmin
 from tidewire.server.auth_api import AuthApi, AuthOptions
 from tidewire.server.auth_door import AuthDoor, AuthLimits, Endpoint, Identify, guarded
 from tidewire.server.auth_mail_api import AuthMailApi
+from tidewire.server.cors import allow
 from tidewire.server.mailer import ConsoleMailer, Mailer, SmtpMailer
 from tidewire.server.password_hasher import PasswordHasher
 from tidewire.server.secret import shared_secrets
@@ -32,7 +31,6 @@ from tidewire.settings import Settings
 
 PREFIX = "/auth/v1"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-EXPOSED = ("link", "x-total-count", "retry-after")
 
 
 class AccountParts(Struct, frozen=True):
@@ -70,26 +68,14 @@ class Accounts:
         """End the threads that check passwords."""
         self._hasher.close()
 
-    def routes(self, identify: Identify, origins: Sequence[str]) -> list[BaseRoute]:
-        """Make the endpoints. `identify` verifies tokens; pages from `origins` may call them."""
-        cors = [
-            Middleware(
-                CORSMiddleware,
-                allow_origins=origins,
-                allow_methods=["*"],
-                allow_headers=["*"],
-                expose_headers=EXPOSED,
-            )
-        ]
+    def routes(self, identify: Identify) -> list[BaseRoute]:
+        """Make the endpoints. `identify` verifies tokens."""
         endpoints = self._endpoints(identify)
         paths = dict.fromkeys(path for _, path, _ in endpoints)
         return [
-            *(
-                Route(f"{PREFIX}{path}", guarded(endpoint), methods=[method], middleware=cors)
-                for method, path, endpoint in endpoints
-            ),
-            *(Route(f"{PREFIX}{path}", _allow, methods=["OPTIONS"], middleware=cors) for path in paths),
-            Route(f"{PREFIX}/{{path:path}}", guarded(_nowhere), methods=METHODS, middleware=cors),
+            *(Route(f"{PREFIX}{path}", guarded(endpoint), methods=[method]) for method, path, endpoint in endpoints),
+            *(Route(f"{PREFIX}{path}", allow, methods=["OPTIONS"]) for path in paths),
+            Route(f"{PREFIX}/{{path:path}}", guarded(_nowhere), methods=METHODS),
         ]
 
     def _endpoints(self, identify: Identify) -> list[tuple[str, str, Endpoint]]:
@@ -137,11 +123,6 @@ class Accounts:
         )
         mails = AuthMailApi(door=door, store=store, tokens=tokens, mail=mail, signup=chosen.signup)
         return [*api.endpoints(), *mails.endpoints(), *admin.endpoints()]
-
-
-async def _allow(_request: Request) -> Response:
-    """Answer an OPTIONS that is no preflight; the CORS layer answers those that are."""
-    return Response(status_code=204)
 
 
 async def _nowhere(_request: Request) -> Response:

@@ -4,18 +4,15 @@ Nothing here is passed by the messages of a connection. Starting and stopping th
 """
 
 from collections.abc import Callable, Sequence
-from http import HTTPStatus
 from typing import Final
 
 from msgspec import Struct
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
 
 from tidewire.hub.node import Node
 from tidewire.server.broadcast_api import BroadcastApi
+from tidewire.server.cors import allow
+from tidewire.server.http_front import FrontOptions, HttpFront
 from tidewire.server.introspection import Introspection
 from tidewire.server.realtime_door import RealtimeDoor, Receive, Scope, Send
 
@@ -26,14 +23,14 @@ PREFIXES: Final = ("", "/realtime/v1")
 
 
 class AppOptions(Struct, frozen=True, kw_only=True):
-    """How the doors behave. `origins` may be called from by browsers; `open_metrics` shows figures to everybody."""
+    """How the doors behave, and what stands in front of all. `open_metrics` shows figures to everybody."""
 
+    front: FrontOptions
     refusal_delay_s: float = 0.5
     send_buffer_bytes: int = 32 * 1024
     message_limit_bytes: int = 5_000_000
     payload_bytes: int = 3_000_500
     topic_bytes: int = 255
-    origins: tuple[str, ...] = ()
     open_metrics: bool = False
 
 
@@ -41,11 +38,17 @@ class NodeApp:
     """Mount it anywhere: paths count from the scope's `root_path`."""
 
     def __init__(
-        self, node: Node, source_status: Callable[[], str], options: AppOptions, doors: Sequence[BaseRoute] = ()
+        self,
+        node: Node,
+        source_status: Callable[[], str],
+        options: AppOptions,
+        doors: Sequence[BaseRoute] = (),
+        *,
+        clock: Callable[[], float],
     ) -> None:
         """Ask `source_status` how the database is followed, in the words of `PostgresSource.status`.
 
-        `doors` are the routes of what is served besides, such as accounts.
+        `doors` are the routes of what is served besides, such as accounts. `clock` must never go back.
         """
         self.node = node
         self._door = RealtimeDoor(
@@ -55,8 +58,12 @@ class NodeApp:
             message_limit_bytes=options.message_limit_bytes,
         )
         self._router = Router([*_routes(node, source_status, options), *doors], redirect_slashes=False)
+        self._front = HttpFront(self._lead, options.front, count=node.count, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._front(scope, receive, send)
+
+    async def _lead(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" and _local_path(scope) in SOCKET_PATHS:
             await self._door(scope, receive, send)
         else:
@@ -77,22 +84,16 @@ def _routes(node: Node, source_status: Callable[[], str], options: AppOptions) -
         Route("/readyz", introspection.ready),
         Route("/metrics", introspection.metrics),
     ]
-    cors = [Middleware(CORSMiddleware, allow_origins=options.origins, allow_methods=["*"], allow_headers=["*"])]
     for prefix in PREFIXES:
         path = f"{prefix}/api/broadcast"
         routes += [
-            Route(f"{prefix}/api/ping", introspection.ping, methods=["GET", "OPTIONS"], middleware=cors),
-            Route(path, broadcasts.batch, methods=["POST"], middleware=cors),
-            Route(path, _allow, methods=["OPTIONS"], middleware=cors),
-            Route(f"{path}/{{topic:path}}/events/{{event:path}}", broadcasts.single, methods=["POST"], middleware=cors),
-            Route(f"{path}/{{topic:path}}/events/{{event:path}}", _allow, methods=["OPTIONS"], middleware=cors),
+            Route(f"{prefix}/api/ping", introspection.ping, methods=["GET", "OPTIONS"]),
+            Route(path, broadcasts.batch, methods=["POST"]),
+            Route(path, allow, methods=["OPTIONS"]),
+            Route(f"{path}/{{topic:path}}/events/{{event:path}}", broadcasts.single, methods=["POST"]),
+            Route(f"{path}/{{topic:path}}/events/{{event:path}}", allow, methods=["OPTIONS"]),
         ]
     return routes
-
-
-async def _allow(_request: Request) -> Response:
-    """Answer an OPTIONS that is no preflight; the CORS layer answers those that are."""
-    return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
 def _local_path(scope: Scope) -> str:

@@ -1,15 +1,15 @@
 """What every endpoint of accounts goes through: bounded bodies, who is asking, limits, and errors in GoTrue's shape."""
 
-import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 import structlog
 from msgspec import Struct
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from tidewire.accounts.rates import Allowance, Lockout, Rates
@@ -31,6 +31,9 @@ from tidewire.model.claims import Claims
 from tidewire.model.errors import TidewireError, TokenRefused
 from tidewire.postgres.account_sessions import AccountSessions
 from tidewire.server.account_tokens import Device
+from tidewire.server.client_address import network_of
+from tidewire.server.request_parts import BodyRefused
+from tidewire.server.request_parts import read_body as take_body
 
 log = structlog.get_logger()
 
@@ -40,7 +43,11 @@ Identify = Callable[[str], Awaitable[Claims]]
 
 BODY_LIMIT_S: Final = 15.0
 ADMIN_ROLES: Final = frozenset({"service_role", "supabase_admin"})
-_NEVER_KEEP: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+_BODY_REFUSALS: Final = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LARGE,
+    HTTPStatus.REQUEST_TIMEOUT: TOO_SLOW,
+    HTTPStatus.BAD_REQUEST: BAD_JSON,
+}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -59,9 +66,9 @@ class Person(Struct, frozen=True):
 
 
 def answer(body: Any, status: int = 200, **headers: str) -> Response:
-    """Answer in JSON that nobody may keep; `_` in a header's name stands for `-`."""
+    """Answer in JSON; `_` in a header's name stands for `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(_encode(body), status, {**_NEVER_KEEP, **named}, "application/json")
+    return Response(_encode(body), status, named, "application/json")
 
 
 def refuse(refusal: Refusal) -> Response:
@@ -135,18 +142,10 @@ class AuthDoor:
 
     async def read(self, request: Request, kind: type[Body]) -> Body:
         """Read a body, and no further than it may reach."""
-        body = bytearray()
         try:
-            async with asyncio.timeout(BODY_LIMIT_S):
-                async for part in request.stream():
-                    body += part
-                    if len(body) > MOST_BODY_BYTES:
-                        raise AccountRefused(TOO_LARGE)
-        except ClientDisconnect:
-            raise AccountRefused(BAD_JSON) from None
-        except TimeoutError:
-            raise AccountRefused(TOO_SLOW) from None
-        return read_body(bytes(body), kind)
+            return read_body(await take_body(request, most_bytes=MOST_BODY_BYTES, limit_s=BODY_LIMIT_S), kind)
+        except BodyRefused as refused:
+            raise AccountRefused(_BODY_REFUSALS[refused.status]) from None
 
     def count_attempt(self, request: Request) -> None:
         """Count something that costs us work or a guess, by the address that it comes from."""
@@ -193,13 +192,8 @@ def device_of(request: Request) -> Device:
 
 
 def address_of(request: Request) -> str:
-    """Return the address that limits count for; of version 6 the network, for whoever has one has 2^64 addresses."""
-    host = request.client.host if request.client else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else host
+    """Return what limits count for; the front has found out who is behind a proxy."""
+    return network_of(request.client.host) if request.client else ""
 
 
 def _bearer(request: Request) -> str:

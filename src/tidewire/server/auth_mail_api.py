@@ -81,9 +81,8 @@ class AuthMailApi:
             told = {"error": "access_denied", "error_code": code, "error_description": text}
         else:
             told = {name: str(value) for name, value in session.items() if name != "user"} | {"type": type_}
-        kept_back = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
         page = target.partition("#")[0]
-        return RedirectResponse(f"{page}#{urlencode(told)}", HTTPStatus.SEE_OTHER, kept_back)
+        return RedirectResponse(f"{page}#{urlencode(told)}", HTTPStatus.SEE_OTHER)
 
     async def _send(self, request: Request, wish: MailWish, type_: str) -> Response:
         """Answer at once, and find out behind the answer whether there is anybody to write to."""

@@ -9,8 +9,6 @@ from typing import Final
 
 import msgspec
 import structlog
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -27,6 +25,7 @@ from tidewire.query.answer import Answer, Row
 from tidewire.query.errors import QueryError
 from tidewire.query.limits import Limits
 from tidewire.query.schema import Schema
+from tidewire.server.cors import allow
 from tidewire.server.data_request import read_request
 from tidewire.server.request_parts import token_of
 
@@ -34,15 +33,6 @@ log = structlog.get_logger()
 
 PREFIX: Final = "/rest/v1"
 METHODS: Final = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
-EXPOSED_HEADERS: Final = (
-    "Content-Encoding",
-    "Content-Location",
-    "Content-Profile",
-    "Content-Range",
-    "Location",
-    "Preference-Applied",
-)
-"""What a page of another origin may read of an answer, besides what every page may."""
 
 MAX_AT_ONCE: Final = 1000
 """So many requests are answered or wait for a connection; the next one is told to come back."""
@@ -71,19 +61,12 @@ class DataApi:
         self._limits = limits
         self._at_once = 0
 
-    def routes(self, origins: Sequence[str]) -> Sequence[BaseRoute]:
-        """Return the routes of PREFIX and everything below it; pages of these origins may call them."""
-        cors = Middleware(
-            CORSMiddleware,
-            allow_origins=origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=EXPOSED_HEADERS,
-        )
+    def routes(self) -> Sequence[BaseRoute]:
+        """Return the routes of PREFIX and everything below it."""
         return [
-            Route(path, endpoint, methods=methods, middleware=[cors])
+            Route(path, endpoint, methods=methods)
             for path in (PREFIX, f"{PREFIX}/{{path:path}}")
-            for endpoint, methods in ((self.answer, METHODS), (_allow, ["OPTIONS"]))
+            for endpoint, methods in ((self.answer, METHODS), (allow, ["OPTIONS"]))
         ]
 
     async def answer(self, request: Request) -> Response:
@@ -147,11 +130,6 @@ class DataApi:
 
         answered = await self._runner.run(run, caller, answer)
         return _respond(answered)
-
-
-async def _allow(_request: Request) -> Response:
-    """Answer an OPTIONS that is no preflight; the CORS layer answers those that are."""
-    return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Allow": ", ".join([*METHODS, "OPTIONS"])})
 
 
 def _respond(answered: Answer) -> Response:

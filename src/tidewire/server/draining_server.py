@@ -80,6 +80,7 @@ def server_config(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # it would believe every process of this machine; see client_address.py
         timeout_graceful_shutdown=math.ceil(min(LAST_S, drain_s)),
         ssl_certfile=tls[0] if tls else None,
         ssl_keyfile=tls[1] if tls else None,

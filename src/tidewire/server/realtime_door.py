@@ -21,7 +21,7 @@ from tidewire.server import forms
 from tidewire.server.asgi_connection import AsgiConnection
 from tidewire.server.direct_outbox import DirectOutbox
 from tidewire.server.websocket_asgi import EXTENSION, Conversation
-from tidewire.server.websocket_handshake import JSON_TYPE
+from tidewire.server.websocket_handshake import JSON_TYPE, Headers
 
 log = structlog.get_logger()
 
@@ -100,7 +100,7 @@ class RealtimeDoor:
             await outbox.run(self._node.connect(outbox, forms.ASGI[entry.version], token=entry.token))
 
     async def _refuse(self, refusal: Refusal, scope: Scope, send: Send) -> None:
-        """Answer after a pause, with the words where the server can pass them on."""
+        """Answer after a pause."""
         log.info("handshake_refused", status=int(refusal.status), reason=refusal.message)
         if self._waiting_refusals < MAX_WAITING_REFUSALS:
             self._waiting_refusals += 1
@@ -108,12 +108,17 @@ class RealtimeDoor:
                 await asyncio.sleep(self._refusal_delay_s)
             finally:
                 self._waiting_refusals -= 1
-        if "websocket.http.response" not in (scope.get("extensions") or {}):
-            await send({"type": "websocket.close", "code": REFUSED, "reason": refusal.message})
-            return
-        start = {"type": "websocket.http.response.start", "status": int(refusal.status), "headers": [JSON_TYPE]}
-        await send(start)
-        await send({"type": "websocket.http.response.body", "body": encode({"error": refusal.message})})
+        await answer_handshake(scope, send, refusal.status, refusal.message)
+
+
+async def answer_handshake(scope: Scope, send: Send, status: int, message: str, headers: Headers | None = None) -> None:
+    """Refuse a handshake, with status and words where the server can pass them on."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": REFUSED, "reason": message})
+        return
+    start = {"type": "websocket.http.response.start", "status": int(status), "headers": [JSON_TYPE, *(headers or ())]}
+    await send(start)
+    await send({"type": "websocket.http.response.body", "body": encode({"error": message})})
 
 
 def read_entry(scope: Scope) -> Entry | Refusal:
