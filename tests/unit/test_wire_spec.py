@@ -1,4 +1,4 @@
-"""Replays recorded exchanges with official clients, and checks that every clause of spec/wire.md names real tests."""
+"""Replays recorded exchanges with official clients, and checks that every clause of spec/ names real tests."""
 
 import json
 import re
@@ -131,11 +131,12 @@ def test_a_broadcast_reaches_the_others_as_recorded(transcript: Transcript) -> N
         assert received[place + 2] == delivered
 
 
-def test_every_clause_names_tests_that_exist() -> None:
-    text = (ROOT / "spec" / "wire.md").read_text()
-    clauses = re.split(r"^\*\*(W\d+)\*\*", text, flags=re.MULTILINE)[1:]
+@pytest.mark.parametrize(("file", "letter"), [("wire.md", "W"), ("delivery.md", "D")])
+def test_every_clause_names_tests_that_exist(file: str, letter: str) -> None:
+    text = (ROOT / "spec" / file).read_text().split("\n## What a client does")[0]
+    clauses = re.split(rf"^\*\*({letter}\d+)\*\*", text, flags=re.MULTILINE)[1:]
     numbers, bodies = clauses[::2], clauses[1::2]
-    assert numbers == [f"W{place}" for place in range(1, len(numbers) + 1)]
+    assert numbers == [f"{letter}{place}" for place in range(1, len(numbers) + 1)]
     for number, body in zip(numbers, bodies, strict=True):
         named = re.findall(r"`(test_\w+)::(test_\w+)`", body)
         assert named, f"{number} names no test"
