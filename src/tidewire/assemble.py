@@ -294,6 +294,7 @@ def _make_node(
             events_per_s=chosen.events_per_s,
             presence_per_s=chosen.presence_events_per_s,
             outbox_bytes=chosen.outbox_bytes,
+            drops_broadcasts=chosen.slow_broadcasts == "drop",
             change_bytes=chosen.change_bytes,
         ),
         session_limits=session_limits(chosen),

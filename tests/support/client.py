@@ -17,7 +17,11 @@ def raw(frame: Frame) -> Frame:
     return frame
 
 
-FORMS = {1: Form(V1(), raw), 2: Form(V2(), raw)}
+def weigh(frame: Frame) -> tuple[int, int]:
+    return 1, len(frame.data)
+
+
+FORMS = {1: Form(V1(), raw, weigh=weigh), 2: Form(V2(), raw, weigh=weigh)}
 
 Said = tuple[str, str, Any]
 """Event, topic and payload."""

@@ -2,93 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import pytest
 
 from tests.support.client import Client
-from tests.support.tokens import NOW_S, SECRET, sign
-from tidewire.hub.authorize import Authorizer
+from tests.support.node import ROOM, Clock, Make, broadcast, joined, settle
+from tests.support.tokens import sign
 from tidewire.hub.connection import TOO_SLOW, TRY_AGAIN_LATER
 from tidewire.hub.gate import NodeLimits
-from tidewire.hub.guards import Guards
 from tidewire.hub.node import Node
-from tidewire.hub.permissions import Permissions
-from tidewire.hub.tasks import Tasks
 from tidewire.model.reasons import RESTARTING, TOO_MANY_USERS
 from tidewire.presence.roster import Roster
-from tidewire.testing.tables import OpenVisibility, ScriptedRules, ScriptedTables
 from tidewire.wire.message import Message
 from tidewire.wire.session_limits import SessionLimits
-
-ROOM = "realtime:room"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = NOW_S
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-Make = Callable[..., Node]
-
-
-@pytest.fixture
-async def make_node(clock: Clock) -> AsyncIterator[Make]:
-    made: list[Node] = []
-    async with Tasks(fail_together=False) as tasks:
-
-        def make(**options: Any) -> Node:
-            tables = ScriptedTables(roles=("authenticated",), bypassing=("service_role",))
-            permissions = Permissions(Authorizer(clock=clock, secrets=(SECRET,)), tables)
-            made.append(
-                Node(
-                    permissions=permissions,
-                    tables=tables,
-                    guards=Guards(ScriptedRules()),
-                    visibility=OpenVisibility(),
-                    tasks=tasks,
-                    clock=clock,
-                    **options,
-                )
-            )
-            return made[-1]
-
-        yield make
-        for node in made:
-            node.close()
-
-
-@pytest.fixture
-async def node(make_node: Make) -> Node:
-    return make_node()
-
-
-async def settle() -> None:
-    """Let everything happen that needs no time to pass."""
-    for _ in range(30):
-        await asyncio.sleep(0)
-
-
-async def joined(node: Node, *, version: int = 2, token: str | None = None, topic: str = ROOM, **config: Any) -> Client:
-    client = Client(node, version=version, token=token)
-    client.join(topic, **{"presence": {"enabled": False}, **config})
-    await settle()
-    (answer, *_) = client.heard()
-    assert answer == ("phx_reply", topic, {"status": "ok", "response": {"postgres_changes": []}})
-    return client
-
-
-def broadcast(number: int) -> dict[str, Any]:
-    return {"type": "broadcast", "event": "e", "payload": {"n": number}}
 
 
 async def test_a_broadcast_reaches_the_others_of_the_topic_in_either_version(node: Node) -> None:

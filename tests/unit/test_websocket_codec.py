@@ -14,6 +14,7 @@ from tidewire.wire.websocket import (
     Pong,
     Text,
     Violation,
+    count_frames,
     encode_close,
     encode_frame,
     is_close_code,
@@ -163,3 +164,8 @@ def test_a_written_close() -> None:
 def test_a_code_that_may_not_be_sent(code: int) -> None:
     with pytest.raises(ValueError, match=str(code)):
         encode_close(code)
+
+
+@pytest.mark.parametrize("sizes", [(), (0,), (125, 126, 127), (65_535, 65_536, 3), (1,) * 500])
+def test_frames_in_one_packet_are_counted(sizes: tuple[int, ...]) -> None:
+    assert count_frames(b"".join(encode_frame(TEXT, b"\x7e" * size) for size in sizes)) == len(sizes)

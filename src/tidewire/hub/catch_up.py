@@ -6,16 +6,16 @@ The rules of today decide what of it may be seen. Who comes after is the dispatc
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
 from tidewire.hub.change_frames import ChangeFrames, is_whole
+from tidewire.hub.forms import Form
 from tidewire.hub.guards import Guards
 from tidewire.hub.history import History
 from tidewire.hub.lanes import admit
 from tidewire.hub.subscriptions import Judged, Subscriptions
-from tidewire.hub.topics import Member
 from tidewire.match.matcher import Matcher
 from tidewire.model.change import Change, Resync, Transaction
 from tidewire.model.errors import InvalidPosition, SubscriberLagged
@@ -61,7 +61,8 @@ class Receiver(Struct, frozen=True):
 
     connection: int
     outbox: Outbox
-    member: Member
+    form: Form
+    write: Callable[[Any], None]
     is_there: Callable[[], bool]
 
 
@@ -156,8 +157,8 @@ class CatchUp:
         answers = await self._visibility.visible(candidates.asks)
         for delivery in candidates.deliveries(answers):
             for parcel, _, _ in self._frames.frames(delivery, transaction.commit_time_us):
-                if (packet := parcel.packet(receiver.member.form)) is not None:
-                    receiver.member.write(packet)
+                if (packet := parcel.packet(receiver.form)) is not None:
+                    receiver.write(packet)
         while receiver.outbox.waiting_bytes > ROOM_BYTES and receiver.is_there():  # noqa: ASYNC110 - as said below
             await asyncio.sleep(ROOM_POLL_S)  # a transport tells of room only after it was full
 

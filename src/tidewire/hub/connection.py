@@ -15,12 +15,14 @@ from tidewire.hub.forms import Form
 from tidewire.hub.permissions import reason_of
 from tidewire.hub.replays import NOTHING_KEPT, Collector, read_kept, replayed
 from tidewire.hub.services import Services
+from tidewire.hub.slow_reader import SlowReader
 from tidewire.hub.subscriptions import Judged, refused
 from tidewire.hub.topics import Member, Topic, drop_packet
 from tidewire.model.errors import DecodeError, SubscriberLagged, TidewireError
 from tidewire.model.position import MAX_INDEX
-from tidewire.model.reasons import TOO_MANY_JOINS, Reason
+from tidewire.model.reasons import TOO_MANY_JOINS, Reason, broadcasts_dropped
 from tidewire.ports import ChannelReads, Kept, Outbox
+from tidewire.wire import payloads
 from tidewire.wire import session_effects as effects
 from tidewire.wire.message import Frame, Message, UserBroadcast
 from tidewire.wire.session import SessionProtocol
@@ -47,11 +49,12 @@ class ClientConnection:
         "_outbox",
         "_services",
         "_session",
-        "_write",
+        "_slow",
         "_writes",
         "calm_until_s",
         "members",
         "number",
+        "write",
     )
 
     def __init__(
@@ -76,7 +79,9 @@ class ClientConnection:
         self._outbox = outbox
         self._form = form
         self._leave = leave
-        self._write: Callable[[Any], None] = outbox.write
+        self.write: Callable[[Any], None] = outbox.write
+        """Sends a packet of a row change or an answer."""
+        self._slow: SlowReader | None = None
         self._writes: ChannelWrites | None = None  # most clients only listen
 
     # --- for the transport -----------------------------------------------------------------------------------
@@ -91,18 +96,36 @@ class ClientConnection:
 
     def on_closed(self, _code: int) -> None:
         """Forget everything of this client."""
-        self._write = drop_packet
+        self.write = drop_packet
+        self._slow = None
         self._carry_out(self._session.closed())
         self._writes = None  # the two refer to each other, and would both wait for the garbage collector
         self._leave(self)
 
     def on_pause(self) -> None:
         """Look at the outbox before every write from now on."""
-        self._write_with(self._write_slowly)
+        if self.write is drop_packet or self._slow is not None:
+            return
+        services = self._services
+        self._slow = SlowReader(self._outbox, services.pressure, services.counts, give_up=self._give_up)
+        self.write = self._slow.write
+        for _, _, member in self.members.values():
+            self._slow.take_over(member)
 
     def on_resume(self) -> None:
-        """Write freely again."""
+        """Write freely again, first what was kept meanwhile; that may be enough for another pause."""
+        slow, self._slow = self._slow, None
+        if slow is None:
+            return
         self._write_with(self._outbox.write)
+        for channel, _, member in self.members.values():
+            if missed := slow.dropped.get(member):
+                self._send(_dropped(channel, missed))
+        for member, packet in slow.kept:
+            member.write(packet)
+        for channel, _, member in self.members.values():
+            if member in slow.missed_presence and member.watcher is not None:
+                member.watcher.write(self._form.pack(self._presence_state(channel)))
 
     # --- for the node ----------------------------------------------------------------------------------------
 
@@ -154,21 +177,21 @@ class ClientConnection:
     def _send(self, message: Message | UserBroadcast) -> None:
         packet = self._form.pack(message)
         if packet is not None:
-            self._write(packet)
+            self.write(packet)
 
     def _write_with(self, write: Callable[[Any], None]) -> None:
-        if self._write is drop_packet:
+        if self.write is drop_packet:
             return
-        self._write = write
+        self.write = write
         for _, _, member in self.members.values():
             member.write = write
+            if member.watcher is not None:
+                member.watcher.write = write
 
-    def _write_slowly(self, packet: Any) -> None:
-        """Write to a client that does not keep up, or end it: nobody else may have to wait, or pay, for it."""
-        if self._outbox.waiting_bytes <= self._services.outbox_bytes:
-            self._outbox.write(packet)
-            return
+    def _give_up(self) -> None:
+        """End a client that does not keep up: nobody else may have to wait, or pay, for it."""
         self._services.counts["connections_slow"] += 1
+        self._slow = None
         self._write_with(drop_packet)
         self._outbox.close(TRY_AGAIN_LATER, TOO_SLOW)
 
@@ -188,7 +211,7 @@ class ClientConnection:
 
     def _on_presence_state(self, effect: effects.SendPresenceState) -> None:
         found = self._inside(effect.channel)
-        if found is None or found[1] in found[0].watchers:
+        if found is None or found[0].is_watched_by(found[1]):
             self._send_presence_state(effect)
         else:  # presence was off until this channel tracked, so nobody has asked whether it may see the others
             self._services.tasks.start(self._watch(effect), name="watch presence")
@@ -207,13 +230,16 @@ class ClientConnection:
         topic, member = found
         # A token that came in between has been asked about presence by itself.
         if isinstance(reads, ChannelReads) and reads.presence and writes.claims(channel) is claims:
-            topic.join(member, broadcasts=member in topic.listeners, presence=True)
-        if member in topic.watchers:
+            self._enter(topic, member, broadcasts=member in topic.listeners, presence=True)
+        if topic.is_watched_by(member):
             self._send_presence_state(effect)
 
     def _send_presence_state(self, effect: effects.SendPresenceState) -> None:
-        state = self._services.tracker.state(effect.channel.subtopic, private=effect.channel.private)
-        self._send(Message(effect.topic, "presence_state", state, None, effect.join_ref))
+        self._send(self._presence_state(effect.channel, effect.join_ref))
+
+    def _presence_state(self, channel: ChannelRef, join_ref: str | None = None) -> Message:
+        state = self._services.tracker.state(channel.subtopic, private=channel.private)
+        return Message(PREFIX + channel.subtopic, "presence_state", state, None, join_ref)
 
     def _on_count(self, effect: effects.Count) -> None:
         self._services.counts[effect.metric] += 1
@@ -232,9 +258,14 @@ class ClientConnection:
             topic, member = found
         else:
             topic = self._services.topics.open(channel.subtopic, private=channel.private)
-            member = Member(self._form, self._write)
+            member = Member(self._form, self._outbox.write)
             self.members[PREFIX + channel.subtopic] = (channel, topic, member)
-        topic.join(member, broadcasts=effect.broadcasts, presence=effect.presence)
+        self._enter(topic, member, broadcasts=effect.broadcasts, presence=effect.presence)
+
+    def _enter(self, topic: Topic, member: Member, *, broadcasts: bool, presence: bool) -> None:
+        topic.join(member, broadcasts=broadcasts, presence=presence)
+        if self._slow is not None:
+            self._slow.take_over(member)
 
     def _on_forget(self, effect: effects.Forget) -> None:
         channel, services = effect.channel, self._services
@@ -297,7 +328,7 @@ class ClientConnection:
                 return
             kept: Kept | Reason = NOTHING_KEPT
             if replay is not None and collector is not None:
-                limit = services.outbox_bytes
+                limit = services.pressure.outbox_bytes
                 kept = await read_kept(services.kept, channel.subtopic, replay, collector, most_bytes=limit)
             if isinstance(kept, Reason):
                 self._carry_out(self._session.subscribed(question, kept, services.clock()))
@@ -331,7 +362,13 @@ class ClientConnection:
         if found is None or services.catch_up is None:
             return
         member = found[1]
-        receiver = Receiver(self.number, self._outbox, member, lambda: self._inside(channel) is not None)
+        receiver = Receiver(
+            self.number,
+            self._outbox,
+            self._form,
+            lambda packet: self.write(packet),  # noqa: PLW0108 - what writes may be another by then
+            lambda: self._inside(channel) is not None,
+        )
         with services.catch_up.alone(self.number, channel.number):
             try:
                 member.since = await services.catch_up.run(question, judged, plan, receiver)
@@ -388,3 +425,11 @@ class ClientConnection:
         effects.Track: _on_write,
         effects.Untrack: _on_write,
     }
+
+
+def _dropped(channel: ChannelRef, messages: int) -> Message:
+    """Tell a channel how many broadcasts it has missed."""
+    payload = payloads.system(
+        channel=channel.subtopic, extension="broadcast", status="error", message=broadcasts_dropped(messages)
+    )
+    return Message(PREFIX + channel.subtopic, "system", payload)

@@ -151,14 +151,13 @@ class Dispatcher:
         for parcel, topic, connections in self._frames.frames(delivery, commit_time_us):
             for number in connections:
                 connection = self._find(number)
-                found = connection.members.get(topic) if connection is not None else None
-                if found is None:
+                if connection is None or (found := connection.members.get(topic)) is None:
                     continue  # it left while this change was on its way
                 member = found[2]
                 if place <= member.since:
                     continue  # we are behind: it joined later, or was told already
                 member.changes += 1
-                member.write(parcel.packet(member.form))
+                connection.write(parcel.packet(member.form))
                 self.deliveries += 1
                 if self.deliveries % TURN == 0:  # counted over all changes: each of very many may have one reader
                     await asyncio.sleep(0)

@@ -12,10 +12,11 @@ class Form:
     """One kind of connection: a version of the protocol on a kind of transport. Make each once and compare by identity.
 
     `wrap` makes of a frame what the transport's outbox writes, `join` one or a few packets of several, and `group` of
-    many recipients something that writes to all of them for less than to each.
+    many recipients something that writes to all of them for less than to each. `weigh` tells of how many messages and
+    bytes a packet is.
     """
 
-    __slots__ = ("_group", "_wrap", "codec", "join")
+    __slots__ = ("_group", "_wrap", "codec", "join", "weigh")
 
     def __init__(
         self,
@@ -23,11 +24,13 @@ class Form:
         wrap: Callable[[Frame], Any],
         join: Callable[[Sequence[Any]], Sequence[Any]] | None = None,
         group: "Callable[[Form, Sequence[Recipient]], Group] | None" = None,
+        weigh: Callable[[Any], tuple[int, int]] | None = None,
     ) -> None:
         self.codec = codec
         self._wrap = wrap
         self.join = join or tuple
         self._group = group or Group
+        self.weigh = weigh or _weigh_one
 
     def pack(self, message: Message | UserBroadcast) -> Any | None:
         """Return the packet of a message, or None when this version cannot carry it."""
@@ -64,6 +67,10 @@ class Group:
         """Write to those from `start` to `stop`, none of whom may have left since: a group need not ask them again."""
         for recipient in self.recipients[start:stop]:
             recipient.write(packet)
+
+
+def _weigh_one(packet: Any) -> tuple[int, int]:
+    return 1, len(packet)
 
 
 _UNPACKED: Final = object()

@@ -17,6 +17,8 @@ class NodeLimits(Struct, frozen=True, kw_only=True):
     presence_per_s: float | None = None
     outbox_bytes: int = 256 * 1024
     """What may wait for a client that reads slowly before it is told to come back."""
+    drops_broadcasts: bool = False
+    """Whether broadcasts that such a client misses are dropped, and counted for it, before that."""
     change_bytes: int = MAX_RECORD_BYTES
     """The largest row change; a larger one is sent without its large values."""
 

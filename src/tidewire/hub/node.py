@@ -37,6 +37,7 @@ from tidewire.model.reasons import RESTARTING, Reason, WriteRefusal
 from tidewire.ports import Extension, KeptBroadcasts, Outbox, Tables, Visibility
 from tidewire.presence.roster import Roster
 from tidewire.wire.message import Message, UserBroadcast
+from tidewire.wire.pressure import PressurePolicy
 from tidewire.wire.requests import Persist
 from tidewire.wire.session import SessionProtocol
 from tidewire.wire.session_limits import SessionLimits
@@ -96,10 +97,10 @@ class Node:
         frames = ChangeFrames(lambda: "" if history is None else history.epoch, change_bytes=limits.change_bytes)
         self._services = Services(
             clock=clock,
-            outbox_bytes=limits.outbox_bytes,
             gate=self._gate,
             kept=kept or NothingKept(),
             permissions=permissions,
+            pressure=PressurePolicy(outbox_bytes=limits.outbox_bytes, drops_broadcasts=limits.drops_broadcasts),
             subscriptions=subscriptions,
             catch_up=CatchUp(history, guards, visibility, subscriptions, frames) if history is not None else None,
             tasks=tasks,

@@ -14,6 +14,7 @@ from tidewire.hub.tasks import Tasks
 from tidewire.hub.topics import Topics
 from tidewire.hub.tracker import Tracker
 from tidewire.ports import KeptBroadcasts
+from tidewire.wire.pressure import PressurePolicy
 
 
 class Services:
@@ -24,10 +25,10 @@ class Services:
         *,
         catch_up: CatchUp | None,
         clock: Callable[[], float],
-        outbox_bytes: int,
         gate: Gate,
         kept: KeptBroadcasts,
         permissions: Permissions,
+        pressure: PressurePolicy,
         subscriptions: Subscriptions,
         tasks: Tasks,
         topics: Topics,
@@ -37,10 +38,10 @@ class Services:
         self.catch_up = catch_up
         """None where positions have no meaning, because nobody keeps a history."""
         self.clock = clock
-        self.outbox_bytes = outbox_bytes
         self.gate = gate
         self.kept = kept
         self.permissions = permissions
+        self.pressure = pressure
         self.subscriptions = subscriptions
         self.tasks = tasks
         self.topics = topics

@@ -16,19 +16,31 @@ def drop_packet(_packet: Any) -> None:
 
 
 class Member:
-    """A channel in a topic. `write` sends a packet to it, and is replaced when its connection slows down or leaves."""
+    """A channel in a topic. `write` sends a broadcast to it, and is replaced when its connection slows or leaves."""
 
-    __slots__ = ("changes", "form", "joined_at", "since", "write")
+    __slots__ = ("changes", "form", "joined_at", "since", "watcher", "write")
 
     def __init__(self, form: Form, write: Callable[[Any], None]) -> None:
         self.form = form
         self.write = write
+        self.watcher: Watcher | None = None
+        """There once it watches presence."""
         self.joined_at = 0
         """How many messages the topic had seen before this channel, or before its deliveries were last counted."""
         self.since = (0, -1)
         """Row changes up to this commit and place in it are older than the channel, or it was told of them already."""
         self.changes = 0
         """Row changes that were sent to this channel since its deliveries were last counted."""
+
+
+class Watcher:
+    """A channel as it watches presence: written to by itself, so that news can be held back from a slow reader."""
+
+    __slots__ = ("form", "write")
+
+    def __init__(self, member: Member) -> None:
+        self.form = member.form
+        self.write = member.write
 
 
 class Topic:
@@ -51,19 +63,29 @@ class Topic:
 
     def join(self, member: Member, *, broadcasts: bool, presence: bool) -> None:
         """Deliver to a member what comes from now on; the last call counts."""
-        if member not in self.listeners and member not in self.watchers:
+        if member not in self.listeners and not self.is_watched_by(member):
             member.joined_at = self.sent
-        for crowd, wanted in ((self.listeners, broadcasts), (self.watchers, presence)):
-            if wanted:
-                crowd.add(member)
-            else:
-                crowd.discard(member)
+        if broadcasts:
+            self.listeners.add(member)
+        else:
+            self.listeners.discard(member)
+        if presence:
+            member.watcher = member.watcher or Watcher(member)
+            self.watchers.add(member.watcher)
+        elif member.watcher is not None:
+            self.watchers.discard(member.watcher)
+
+    def is_watched_by(self, member: Member) -> bool:
+        """Say whether a member gets presence."""
+        return member.watcher is not None and member.watcher in self.watchers
 
     def leave(self, member: Member) -> None:
         """Deliver nothing more to a member, not even what is on its way already."""
         member.write = drop_packet
         self.listeners.discard(member)
-        self.watchers.discard(member)
+        if member.watcher is not None:
+            member.watcher.write = drop_packet
+            self.watchers.discard(member.watcher)
 
     def broadcast(self, message: Message | UserBroadcast, *, spared: Collection[Member] = ()) -> int:
         """Send a message to all listeners but those `spared`, such as its sender; return how many that are."""

@@ -188,6 +188,12 @@ DISCONNECT_REQUESTED: Final = "Server requested disconnect"
 PAYLOAD_TOO_LARGE: Final = "payload_size_exceeded"
 """The error code that answers an acknowledged broadcast which is too large: send less."""
 
+
+def broadcasts_dropped(messages: int) -> str:
+    """`system`, error, extension broadcast: the channel stays, and the client has missed so many of its messages."""
+    return f"{messages} broadcasts were dropped, because this client reads too slowly"
+
+
 WriteRefusal = Literal[
     "unauthorized",
     "rls_policy_error",

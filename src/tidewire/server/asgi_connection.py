@@ -62,7 +62,7 @@ class AsgiConnection:
         if self._goodbye is not None:
             return
         self._packets.append(packet)
-        self._waiting_bytes += _size(packet)
+        self._waiting_bytes += event_size(packet)
         self._arrived.set()
         if self._waiting_bytes > PAUSE_BYTES and not self._paused:
             self._paused = True
@@ -125,7 +125,7 @@ class AsgiConnection:
                 while self._packets:
                     packet = self._packets.popleft()
                     await self._send(packet)
-                    self._sent(_size(packet))
+                    self._sent(event_size(packet))
                 if self._goodbye is not None:
                     await self._send(self._goodbye)
                     return
@@ -148,5 +148,6 @@ class AsgiConnection:
                 self._patience.reschedule(self._give_up_at)
 
 
-def _size(event: Event) -> int:
+def event_size(event: Event) -> int:
+    """Return how many characters or bytes an event carries."""
     return len(event.get("text") or event.get("bytes") or b"")

@@ -22,6 +22,7 @@ GAUGES: Final = {
 COUNTERS: Final = {
     "connections": ("connections_opened", "Clients that have connected."),
     "connections_slow": ("connections_slow", "Clients sent away because they read too slowly."),
+    "broadcasts_dropped": ("broadcasts_dropped", "Broadcasts that clients lost because they read too slowly."),
     "broadcasts": ("broadcasts", "Broadcasts taken in, from clients and over HTTP."),
     "deliveries": ("broadcast_deliveries", "Broadcasts handed to clients."),
     "broadcasts_kept": ("broadcasts_kept", "Broadcasts of clients that were stored for later readers."),

@@ -221,6 +221,22 @@ def encode_frame(opcode: int, payload: bytes) -> bytes:
     return _HEAD_64.pack(_FINAL | opcode, 127, length) + payload
 
 
+def count_frames(data: bytes) -> int:
+    """Return of how many frames, as `encode_frame` writes them, a text of whole ones is."""
+    at = count = 0
+    while at < len(data):
+        length = data[at + 1]
+        at += 2
+        if length == 126:
+            at += _U16.size + _U16.unpack_from(data, at)[0]
+        elif length == 127:
+            at += _U64.size + _U64.unpack_from(data, at)[0]
+        else:
+            at += length
+        count += 1
+    return count
+
+
 def encode_close(code: int, reason: str = "") -> bytes:
     """Write a close frame; a long reason is cut between two characters. NO_CODE writes one without a code."""
     if code == NO_CODE:
