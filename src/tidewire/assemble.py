@@ -21,6 +21,7 @@ from tidewire.hub.history import History
 from tidewire.hub.node import Node
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.relay import relay
+from tidewire.hub.resumable import ResumeLimits
 from tidewire.hub.tasks import Tasks
 from tidewire.model.change import Resync, Transaction
 from tidewire.model.errors import ConfigurationError, TidewireError
@@ -298,6 +299,7 @@ def _make_node(
             change_bytes=chosen.change_bytes,
         ),
         session_limits=session_limits(chosen),
+        resume=ResumeLimits(age_s=chosen.resume_s, channels=chosen.resume_channels),
         make_roster=lambda: Roster(
             "node", max_keys=chosen.presence_keys, max_metas=chosen.presence_metas, grace_s=chosen.presence_grace_s
         ),

@@ -162,6 +162,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether a client that reads broadcasts too slowly is sent away, or loses the oldest of them."""
     send_buffer_bytes: Bytes = 32 * 1024
     """What the operating system may hold for a client besides that."""
+    resume_s: Seconds = 300.0
+    """How long after its end a connection that named its session can be resumed."""
+    resume_channels: Count = 20_000
+    """How many channels of such connections are remembered; the oldest are forgotten first."""
     refusal_delay_s: Pause = 0.5
     """How long a refused handshake or join waits for its answer, so that clients without back-off cannot spin."""
     join_timeout_s: Seconds = 9.0

@@ -27,7 +27,7 @@ from tidewire.wire.session_effects import (
     AwaitReplication,
     ChannelRef,
     Close,
-    Count,
+    Depart,
     Effect,
     Forget,
     Grant,
@@ -278,15 +278,15 @@ class SessionMachine(RuleBasedStateMachine):
                 case Publish(channel=channel) | Track(channel=channel):
                     assert self.channels[channel.number].inside
                     self.questions.append(effect)
-                case JoinTopic(channel=channel) | Untrack(channel=channel) | AwaitReplication(channel=channel):
-                    assert self.channels[channel.number].inside
+                case JoinTopic() | Untrack() | AwaitReplication():
+                    assert self.channels[effect.channel.number].inside
                 case Forget(channel=channel):
                     del self.channels[channel.number]
                 case Close():
                     assert not self.channels, "a channel survives its connection"
                     self.over = True
-                case Count():
-                    pass
+                case Depart(channel=channel):
+                    assert channel.number in self.channels
 
     def observe_question(self, channel: ChannelRef) -> None:
         """The first question of a channel is its beginning; numbers never come again."""

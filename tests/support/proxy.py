@@ -1,9 +1,10 @@
-"""A proxy between unix sockets that breaks or slows connections on demand. Runs in a thread, for any kind of test.
+"""A proxy that breaks or slows connections on demand, between unix sockets or ports. Runs in a thread, for any test.
 
 Do not call blocking functions of `psycopg.pq` through it: those keep the interpreter's lock, so the proxy stands still.
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
@@ -89,7 +90,13 @@ class BreakableProxy:
 
     async def _accept(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_unix_server(self._handle, self._listen)
+            self._server = await self._start()
+
+    async def _start(self) -> asyncio.Server:
+        return await asyncio.start_unix_server(self._handle, self._listen)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_unix_connection(self._target)
 
     async def _close(self) -> None:
         await self._refuse()
@@ -99,7 +106,7 @@ class BreakableProxy:
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            target_reader, target_writer = await asyncio.open_unix_connection(self._target)
+            target_reader, target_writer = await self._connect()
         except OSError:
             writer.transport.abort()  # the server is down, so the reader of the proxy sees the same
             return
@@ -127,3 +134,25 @@ class BreakableProxy:
             pass  # one end has gone; closing both below tells the other
         for end in pair:
             end.close()  # after what is still in the buffers
+
+
+class BreakablePort(BreakableProxy):
+    """The same in front of a port of this machine; `port` is its own."""
+
+    def __init__(self, target_port: int) -> None:
+        super().__init__(Path(os.devnull), Path(os.devnull), dsn="")
+        self._target_port = target_port
+        self.port = 0
+
+    async def _start(self) -> asyncio.Server:
+        server = await asyncio.start_server(self._handle, "127.0.0.1", self.port)
+        self.port = server.sockets[0].getsockname()[1]
+        return server
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self._target_port)
+
+    async def _refuse(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None

@@ -75,10 +75,10 @@ class RealtimeServer(RunningServer):
         return request("POST", self.url + path, data, headers={"content_type": "application/json", **headers})
 
     def connect(
-        self, *, vsn: str = "2.0.0", path: str = "/realtime/v1/websocket", apikey: str | None = None
+        self, *, vsn: str = "2.0.0", path: str = "/realtime/v1/websocket", apikey: str | None = None, **query: str
     ) -> "SocketClient":
-        query = urlencode({"apikey": apikey or token(), "vsn": vsn})
-        return SocketClient(self.port, f"{self.prefix}{path}?{query}", version=int(vsn[0]))
+        target = f"{self.prefix}{path}?{urlencode({'apikey': apikey or token(), 'vsn': vsn, **query})}"
+        return SocketClient(self.port, target, version=int(vsn[0]))
 
 
 def request(method: str, url: str, data: bytes | None = None, *, headers: Mapping[str, str] | None = None) -> Answer:

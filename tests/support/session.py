@@ -16,6 +16,7 @@ from tidewire.wire.message import Inbound, Message
 from tidewire.wire.session import SessionProtocol
 from tidewire.wire.session_effects import (
     Authorize,
+    Beat,
     Close,
     Count,
     Effect,
@@ -92,6 +93,8 @@ def tell(effect: Effect) -> str:  # noqa: PLR0911 - one line for each kind of ef
             return f"Close {code} {reason}"
         case Count(metric=metric):
             return f"+{metric}"
+        case Beat():
+            return "Beat"
     return f"{type(effect).__name__} {effect.channel.number}"
 
 

@@ -257,7 +257,7 @@ async def test_whoever_may_only_see_presence_gets_no_replay(scene: Scene) -> Non
 
 async def test_replayed_messages_count_as_delivered_only_once(scene: Scene) -> None:
     client = await scene.join()
-    topic, member = client.connection._inside(client.connection.members[ROOM][0]) or (None, None)
+    topic, member = client.connection.inside(client.connection.members[ROOM][0]) or (None, None)
     assert topic is not None
     assert member is not None
     await scene.commit("a", xid=49)

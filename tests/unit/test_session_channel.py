@@ -199,12 +199,12 @@ def test_presence(state: State, act: Act, effects: list[str]) -> None:
         "heartbeat": (
             fresh,
             lambda talk: talk.say("heartbeat", topic="phoenix", join_ref=None),
-            [f"phx_reply 5/- phoenix {OK}"],
+            ["Beat", f"phx_reply 5/- phoenix {OK}"],
         ),
         "heartbeat without ref": (
             fresh,
             lambda talk: talk.receive(Message("phoenix", "heartbeat", b"{}")),
-            [f"phx_reply -/- phoenix {OK}"],
+            ["Beat", f"phx_reply -/- phoenix {OK}"],
         ),
         "anything else there": (
             fresh,
@@ -212,12 +212,16 @@ def test_presence(state: State, act: Act, effects: list[str]) -> None:
             ["+messages_unmatched", refused("unmatched topic").replace("1/1", "5/- phoenix")],
         ),
         "an unknown event": (inside(), lambda talk: talk.say("phx_close"), ["+messages_unknown"]),
-        "leave": (inside(), lambda talk: talk.say("phx_leave"), [f"phx_reply 5/1 {OK}", CLOSED, "Forget 1"]),
+        "leave": (
+            inside(),
+            lambda talk: talk.say("phx_leave"),
+            [f"phx_reply 5/1 {OK}", "Depart 1", CLOSED, "Forget 1"],
+        ),
         "leave what is not joined": (fresh, lambda talk: talk.say("phx_leave"), [f"phx_reply 5/1 {OK}"]),
         "leave while joining": (
             subscribing(),
             lambda talk: talk.say("phx_leave"),
-            [f"phx_reply 5/1 {OK}", "Forget 1", "+joins_refused", refused(reasons.UNKNOWN)],
+            [f"phx_reply 5/1 {OK}", "Depart 1", "Forget 1", "+joins_refused", refused(reasons.UNKNOWN)],
         ),
         "it broke": (
             inside(),
@@ -257,7 +261,7 @@ def test_other_messages(state: State, act: Act, effects: list[str]) -> None:
         "a leave is always heard": (
             after(inside(events_per_s=2 / 60), lambda talk: talk.say("broadcast")),
             lambda talk: talk.say("phx_leave"),
-            [f"phx_reply 5/1 {OK}", CLOSED, "Forget 1"],
+            [f"phx_reply 5/1 {OK}", "Depart 1", CLOSED, "Forget 1"],
         ),
     }
 )

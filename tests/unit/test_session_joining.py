@@ -303,14 +303,24 @@ def test_a_client_without_join_ref_joins_under_its_ref() -> None:
     talk = Talk()
     talk.say("phx_join", {"config": QUIET}, ref="7", join_ref=None)
     assert talk.authorized(grant())[0].startswith("phx_reply 7/7 ")
-    assert talk.say("phx_leave", ref="8", join_ref=None) == [f"phx_reply 8/7 {OK}", "phx_close 7/7 {}", "Forget 1"]
+    assert talk.say("phx_leave", ref="8", join_ref=None) == [
+        f"phx_reply 8/7 {OK}",
+        "Depart 1",
+        "phx_close 7/7 {}",
+        "Forget 1",
+    ]
 
 
 def test_ref_and_join_ref_are_kept_apart() -> None:
     talk = Talk()
     talk.say("phx_join", {"config": QUIET}, ref="8", join_ref="j")
     assert talk.authorized(grant())[0].startswith("phx_reply 8/j ")
-    assert talk.say("phx_leave", ref="9", join_ref="j") == [f"phx_reply 9/j {OK}", "phx_close j/j {}", "Forget 1"]
+    assert talk.say("phx_leave", ref="9", join_ref="j") == [
+        f"phx_reply 9/j {OK}",
+        "Depart 1",
+        "phx_close j/j {}",
+        "Forget 1",
+    ]
 
 
 def test_refused_wishes_are_named_and_the_others_live() -> None:

@@ -92,7 +92,7 @@ async def test_what_cannot_be_dropped_ends_the_connection_of_a_client_that_never
     slow, sender = await joined(node), await joined(node)
     slow_down(slow, 1001)
     sender.push(ROOM, "broadcast", broadcast(1))
-    assert node.figures().counts["connections_slow"] == 0
+    assert "connections_slow" not in node.figures().counts
     slow.push("phoenix", "heartbeat", {})
     assert (slow.outbox.closed, slow.heard()) == ((TRY_AGAIN_LATER, TOO_SLOW), [])
     sender.push(ROOM, "broadcast", broadcast(2))

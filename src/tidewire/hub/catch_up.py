@@ -84,21 +84,25 @@ class CatchUp:
         self._frames = frames
         self._running: dict[tuple[int, int], asyncio.Event] = {}
 
-    async def plan(self, question: Subscribe, since: Lsn) -> Plan:
-        """Say where the bindings of a join go on; those that were not here before hear of what commits from `since`."""
+    async def plan(self, question: Subscribe, since: Lsn, *, otherwise: StreamPosition | None = None) -> Plan:
+        """Say where the bindings of a join go on; those that were not here before hear of what commits from `since`.
+
+        Those that do not say where they were go on from `otherwise`, if there is such a place.
+        """
         now = self._history.start(since)
         if now is None:
             return NO_PLAN
         starts: dict[int, Place] = {}
         earliest: StreamPosition | None = None
         for binding in question.bindings:
-            if binding.after is None:
+            if binding.after is None and otherwise is None:
                 earliest = _earlier(earliest, now)
                 continue
             try:
-                position = parse_position(binding.after)
+                position = otherwise if binding.after is None else parse_position(binding.after)
             except InvalidPosition as error:
                 return Plan(position=now, recovered=False, reason=error.message)
+            assert position is not None  # noqa: S101 - as was asked first
             if (refusal := await self._history.refuses(position)) is not None:
                 return Plan(position=now, recovered=False, reason=refusal)
             starts[binding.id] = (position.lsn, position.index)
@@ -132,6 +136,10 @@ class CatchUp:
         finally:
             del self._running[connection, channel]
             over.set()
+
+    def is_running(self, connection: int, channel: int) -> bool:
+        """Say whether a channel is still told what it missed."""
+        return (connection, channel) in self._running
 
     async def over(self, connection: int, channel: int) -> None:
         """Return as soon as nobody catches up for a channel."""

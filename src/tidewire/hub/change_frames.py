@@ -14,7 +14,7 @@ from tidewire.match.sight import Sight, told_as
 from tidewire.match.subscription import Receivers
 from tidewire.model.change import Change
 from tidewire.model.errors import DecodeError
-from tidewire.model.position import format_lsn
+from tidewire.model.position import Lsn, StreamPosition, format_lsn
 from tidewire.wire import payloads
 from tidewire.wire.change_body import MAX_RECORD_BYTES, ChangeBodies
 from tidewire.wire.message import Message
@@ -28,6 +28,11 @@ class ChangeFrames:
     def __init__(self, epoch: Callable[[], str], *, change_bytes: int = MAX_RECORD_BYTES) -> None:
         self._epoch = epoch
         self._bodies = ChangeBodies(max_record_bytes=change_bytes)
+
+    def position(self, lsn: int, index: int) -> StreamPosition | None:
+        """Return a place in the present history; None without one."""
+        epoch = self._epoch()
+        return StreamPosition(epoch, Lsn(lsn), index) if epoch else None
 
     def frames(self, delivery: Delivery[Sight], commit_time_us: int) -> Iterator[tuple[Parcel, str, Sequence[int]]]:
         """Yield each message with its topic on the wire and the connections that are to get it."""

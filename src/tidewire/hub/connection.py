@@ -3,28 +3,26 @@
 Decides nothing about the protocol. It is what a WebSocket, or any other transport, reports to.
 """
 
-from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from collections.abc import Callable
 from typing import Any, ClassVar, Final, TypeVar
 
 import structlog
 
-from tidewire.hub.catch_up import NO_PLAN, Plan, Receiver
+from tidewire.hub.channel_joins import ChannelJoins
 from tidewire.hub.channel_writes import ChannelWrites
 from tidewire.hub.forms import Form
 from tidewire.hub.permissions import reason_of
-from tidewire.hub.replays import NOTHING_KEPT, Collector, read_kept, replayed
 from tidewire.hub.services import Services
 from tidewire.hub.slow_reader import SlowReader
-from tidewire.hub.subscriptions import Judged, refused
 from tidewire.hub.topics import Member, Topic, drop_packet
-from tidewire.model.errors import DecodeError, SubscriberLagged, TidewireError
-from tidewire.model.position import MAX_INDEX
-from tidewire.model.reasons import TOO_MANY_JOINS, Reason, broadcasts_dropped
-from tidewire.ports import ChannelReads, Kept, Outbox
+from tidewire.model.claims import Claims
+from tidewire.model.errors import DecodeError, TidewireError
+from tidewire.model.reasons import broadcasts_dropped
+from tidewire.ports import ChannelReads, Outbox
 from tidewire.wire import payloads
 from tidewire.wire import session_effects as effects
 from tidewire.wire.message import Frame, Message, UserBroadcast
+from tidewire.wire.progress import Progress
 from tidewire.wire.session import SessionProtocol
 from tidewire.wire.session_address import PREFIX
 from tidewire.wire.session_effects import ChannelRef, Effect
@@ -43,8 +41,7 @@ class ClientConnection:
     """Report everything that happens on the socket to it, ending with `on_closed`, and call `tick` once a second."""
 
     __slots__ = (
-        "_channels",
-        "_form",
+        "_joins",
         "_leave",
         "_outbox",
         "_services",
@@ -52,6 +49,7 @@ class ClientConnection:
         "_slow",
         "_writes",
         "calm_until_s",
+        "form",
         "members",
         "number",
         "write",
@@ -66,23 +64,24 @@ class ClientConnection:
         form: Form,
         *,
         leave: Callable[["ClientConnection"], None],
+        progress: Progress | None = None,
     ) -> None:
-        """`number` is unique in this node; `leave` is called once, at the end."""
+        """`number` is unique in this node; `leave` is called once, at the end; `progress` is a resumable client's."""
         self.number = number
         self.calm_until_s = 0.0
         """Before this Unix time a tick has nothing to do, if nothing happens."""
         self.members: dict[str, tuple[ChannelRef, Topic, Member]] = {}
         """The channels that are inside, by their topic on the wire."""
-        self._channels: set[int] = set()  # numbers of those that have begun and are not over
         self._services = services
         self._session = session
         self._outbox = outbox
-        self._form = form
+        self.form = form
         self._leave = leave
         self.write: Callable[[Any], None] = outbox.write
         """Sends a packet of a row change or an answer."""
         self._slow: SlowReader | None = None
         self._writes: ChannelWrites | None = None  # most clients only listen
+        self._joins = ChannelJoins(self, services, session, outbox, granted=self._granted, progress=progress)
 
     # --- for the transport -----------------------------------------------------------------------------------
 
@@ -98,8 +97,9 @@ class ClientConnection:
         """Forget everything of this client."""
         self.write = drop_packet
         self._slow = None
-        self._carry_out(self._session.closed())
-        self._writes = None  # the two refer to each other, and would both wait for the garbage collector
+        self.carry_out(self._session.closed())
+        self._writes = None  # they refer to each other, and would all wait for the garbage collector
+        del self._joins  # a session that is over asks nothing
         self._leave(self)
 
     def on_pause(self) -> None:
@@ -120,12 +120,12 @@ class ClientConnection:
         self._write_with(self._outbox.write)
         for channel, _, member in self.members.values():
             if missed := slow.dropped.get(member):
-                self._send(_dropped(channel, missed))
+                self.send(_dropped(channel, missed))
         for member, packet in slow.kept:
             member.write(packet)
         for channel, _, member in self.members.values():
             if member in slow.missed_presence and member.watcher is not None:
-                member.watcher.write(self._form.pack(self._presence_state(channel)))
+                member.watcher.write(self.form.pack(self._presence_state(channel)))
 
     # --- for the node ----------------------------------------------------------------------------------------
 
@@ -137,16 +137,16 @@ class ClientConnection:
             if (delivered := topic.take_deliveries(member))
         ]
         for channel, delivered in counted:
-            self._carry_out(self._session.delivered(channel, delivered, now_s))
+            self.carry_out(self._session.delivered(channel, delivered, now_s))
         due = self._session.tick(now_s)
         self.calm_until_s = min(self._session.calm_until_s, now_s + COUNT_EVERY_S)
         if due:
-            self._carry_out(due)
+            self.carry_out(due)
 
     def tell(self, channel: ChannelRef, message: Message) -> None:
         """Send something to a channel, if it is still there."""
-        if channel.number in self._channels:
-            self._send(message)
+        if self._joins.has(channel):
+            self.send(message)
 
     def retire(self) -> None:
         """Let nobody join any more."""
@@ -154,28 +154,28 @@ class ClientConnection:
 
     def drain(self) -> None:
         """Close, because the server stops."""
-        self._carry_out(self._session.drain())
+        self.carry_out(self._session.drain())
 
     def disconnect(self) -> None:
         """Close, because an operator wants it."""
-        self._carry_out(self._session.disconnect())
+        self.carry_out(self._session.disconnect())
 
     # --- in --------------------------------------------------------------------------------------------------
 
     def _receive(self, frame: Frame) -> None:
         now_s = self._services.clock()
         try:
-            inbound = self._form.codec.decode(frame)
+            inbound = self.form.codec.decode(frame)
         except DecodeError:
             self._session.heard(now_s)
             self._services.counts["messages_malformed"] += 1
             return
-        self._carry_out(self._session.receive(inbound, now_s))
+        self.carry_out(self._session.receive(inbound, now_s))
 
     # --- out -------------------------------------------------------------------------------------------------
 
-    def _send(self, message: Message | UserBroadcast) -> None:
-        packet = self._form.pack(message)
+    def send(self, message: Message | UserBroadcast) -> None:
+        packet = self.form.pack(message)
         if packet is not None:
             self.write(packet)
 
@@ -197,20 +197,20 @@ class ClientConnection:
 
     # --- effects ---------------------------------------------------------------------------------------------
 
-    def _carry_out(self, wanted: list[Effect]) -> None:
+    def carry_out(self, wanted: list[Effect]) -> None:
         """Do it all in order. A question that is answered at once is always the last of its list."""
         self.calm_until_s = 0.0  # something has happened
         for effect in wanted:
             self._actions[type(effect)](self, effect)
 
     def _on_send(self, effect: effects.Send) -> None:
-        self._send(effect.message)
+        self.send(effect.message)
 
     def _on_send_broadcast(self, effect: effects.SendBroadcast) -> None:
-        self._send(effect.broadcast)
+        self.send(effect.broadcast)
 
     def _on_presence_state(self, effect: effects.SendPresenceState) -> None:
-        found = self._inside(effect.channel)
+        found = self.inside(effect.channel)
         if found is None or found[0].is_watched_by(found[1]):
             self._send_presence_state(effect)
         else:  # presence was off until this channel tracked, so nobody has asked whether it may see the others
@@ -225,7 +225,7 @@ class ClientConnection:
             reads = await services.permissions.read(claims, channel.subtopic, presence=True)
         except TidewireError as error:
             reads = reason_of(error)
-        if (found := self._inside(channel)) is None:
+        if (found := self.inside(channel)) is None:
             return
         topic, member = found
         # A token that came in between has been asked about presence by itself.
@@ -235,7 +235,7 @@ class ClientConnection:
             self._send_presence_state(effect)
 
     def _send_presence_state(self, effect: effects.SendPresenceState) -> None:
-        self._send(self._presence_state(effect.channel, effect.join_ref))
+        self.send(self._presence_state(effect.channel, effect.join_ref))
 
     def _presence_state(self, channel: ChannelRef, join_ref: str | None = None) -> Message:
         state = self._services.tracker.state(channel.subtopic, private=channel.private)
@@ -247,18 +247,18 @@ class ClientConnection:
     def _on_close(self, effect: effects.Close) -> None:
         self._outbox.close(effect.code, effect.reason)
 
-    def _inside(self, channel: ChannelRef) -> tuple[Topic, Member] | None:
+    def inside(self, channel: ChannelRef) -> tuple[Topic, Member] | None:
         """Return where a channel is, if it is in its topic."""
         found = self.members.get(PREFIX + channel.subtopic)
         return found[1:] if found is not None and found[0].number == channel.number else None
 
     def _on_join_topic(self, effect: effects.JoinTopic) -> None:
         channel = effect.channel
-        if (found := self._inside(channel)) is not None:
+        if (found := self.inside(channel)) is not None:
             topic, member = found
         else:
             topic = self._services.topics.open(channel.subtopic, private=channel.private)
-            member = Member(self._form, self._outbox.write)
+            member = Member(self.form, self._outbox.write)
             self.members[PREFIX + channel.subtopic] = (channel, topic, member)
         self._enter(topic, member, broadcasts=effect.broadcasts, presence=effect.presence)
 
@@ -269,11 +269,11 @@ class ClientConnection:
 
     def _on_forget(self, effect: effects.Forget) -> None:
         channel, services = effect.channel, self._services
-        self._channels.discard(channel.number)
+        self._joins.forget(channel)
         services.subscriptions.forget(self.number, channel)
         if self._writes is not None:
             self._writes.forget(channel)
-        if (found := self._inside(channel)) is not None:
+        if (found := self.inside(channel)) is not None:
             topic, member = found
             del self.members[PREFIX + channel.subtopic]
             topic.leave(member)
@@ -283,108 +283,27 @@ class ClientConnection:
     def _on_await_replication(self, effect: effects.AwaitReplication) -> None:
         async def wait() -> None:
             await self._services.live.wait()
-            self._carry_out(self._session.replicating(effect.channel))
+            self.carry_out(self._session.replicating(effect.channel))
 
         self._services.tasks.start(wait(), name="await replication")
 
     # --- questions -------------------------------------------------------------------------------------------
 
     def _on_authorize(self, question: effects.Authorize) -> None:
-        services = self._services
-        is_join = question.channel.number not in self._channels
-        self._channels.add(question.channel.number)
-        if is_join and services.gate.refuses_join(services.clock()):
-            self._carry_out(self._session.authorized(question, TOO_MANY_JOINS, services.clock()))
-            return
-        self._ask(question, self._authorize)
-
-    async def _authorize(self, question: effects.Authorize) -> None:
-        services = self._services
-        try:
-            answer = await services.permissions.grant(question)
-        except TidewireError as error:
-            self._carry_out(self._session.authorized(question, reason_of(error), services.clock()))
-        else:
-            channel = question.channel
-            if isinstance(answer, effects.Grant) and channel.private and channel.number in self._channels:
-                self._writing().granted(channel, answer.claims)
-            self._carry_out(self._session.authorized(question, answer, services.clock()))
+        self._joins.authorize(question)
 
     def _on_subscribe(self, question: effects.Subscribe) -> None:
-        self._ask(question, self._subscribe)
+        self._joins.subscribe(question)
 
-    async def _subscribe(self, question: effects.Subscribe) -> None:
-        """Wait for all that takes time; then, in one step, follow the changes and say so: nothing comes in between."""
-        services, channel, replay = self._services, question.channel, question.replay
-        if services.catch_up is not None:
-            await services.catch_up.over(self.number, channel.number)
-        with services.replays.collecting(channel.subtopic) if replay is not None else nullcontext() as collector:
-            try:
-                await services.live.wait()
-                judged = await services.subscriptions.judge(question)
-                since = await services.subscriptions.log_end()
-            except TidewireError as error:
-                self._carry_out(self._session.subscribed(question, reason_of(error), services.clock()))
-                return
-            kept: Kept | Reason = NOTHING_KEPT
-            if replay is not None and collector is not None:
-                limit = services.pressure.outbox_bytes
-                kept = await read_kept(services.kept, channel.subtopic, replay, collector, most_bytes=limit)
-            if isinstance(kept, Reason):
-                self._carry_out(self._session.subscribed(question, kept, services.clock()))
-                return
-            is_new = self._inside(channel) is None
-            plan = await services.catch_up.plan(question, since) if services.catch_up and is_new else NO_PLAN
-            if channel.number not in self._channels:
-                return
-            refusals = (
-                refused(judged) if plan.goes_back else services.subscriptions.replace(self.number, question, judged)
-            )
-            answer = effects.Subscribed(
-                refusals=refusals,
-                replayed=replayed(channel.subtopic, kept),
-                position=plan.shown,
-                recovered=plan.recovered,
-                reason=plan.reason,
-            )
-            self._carry_out(self._session.subscribed(question, answer, services.clock()))
-            if is_new and (found := self._inside(channel)) is not None:
-                found[1].since = (since - 1, MAX_INDEX)
-                if collector is not None:
-                    self._tell_missed(found[1], channel.subtopic, kept, collector)
-        if plan.goes_back:
-            await self._go_back(question, judged, plan)
+    def _granted(self, channel: ChannelRef, claims: Claims) -> None:
+        """Let the policies judge what a private channel writes by its new token."""
+        self._writing().granted(channel, claims)
 
-    async def _go_back(self, question: effects.Subscribe, judged: Judged, plan: Plan) -> None:
-        """Tell a channel what it missed; then, in one step, let it follow what comes."""
-        services, channel = self._services, question.channel
-        found = self._inside(channel)
-        if found is None or services.catch_up is None:
-            return
-        member = found[1]
-        receiver = Receiver(
-            self.number,
-            self._outbox,
-            self._form,
-            lambda packet: self.write(packet),  # noqa: PLW0108 - what writes may be another by then
-            lambda: self._inside(channel) is not None,
-        )
-        with services.catch_up.alone(self.number, channel.number):
-            try:
-                member.since = await services.catch_up.run(question, judged, plan, receiver)
-            except (SubscriberLagged, DecodeError) as error:
-                log.warning("history_gone", connection=self.number, reason=error.message)
-                self._carry_out(self._session.failed(channel, services.clock()))
-                return
-            if self._inside(channel) is not None:
-                services.subscriptions.replace(self.number, question, judged)
+    def _on_depart(self, effect: effects.Depart) -> None:
+        self._joins.depart(effect.channel)
 
-    def _tell_missed(self, member: Member, subtopic: str, kept: Kept, collector: Collector) -> None:
-        """Send what was broadcast while the kept ones were read, and remember which those are."""
-        self._services.replays.told(member, subtopic, kept)
-        for broadcast in collector.missed(kept):
-            member.changes += 1  # counts as delivered
-            self._send(broadcast)
+    def _on_beat(self, _effect: effects.Beat) -> None:
+        self._joins.beat(channel for channel, _, _ in self.members.values())
 
     # --- writes ----------------------------------------------------------------------------------------------
 
@@ -394,21 +313,9 @@ class ClientConnection:
     def _writing(self) -> ChannelWrites:
         if self._writes is None:
             self._writes = ChannelWrites(
-                self.number, self._services, self._session, inside=self._inside, carry_out=self._carry_out
+                self.number, self._services, self._session, inside=self.inside, carry_out=self.carry_out
             )
         return self._writes
-
-    def _ask(self, question: Question, work: Callable[[Question], Awaitable[None]]) -> None:
-        """Let a question be answered in its own time; one that breaks ends its channel and nothing else."""
-
-        async def answer() -> None:
-            try:
-                await work(question)
-            except Exception:
-                log.exception("question_failed", question=type(question).__name__, connection=self.number)
-                self._carry_out(self._session.failed(question.channel, self._services.clock()))
-
-        self._services.tasks.start(answer(), name=type(question).__name__)
 
     _actions: ClassVar[dict[type, Callable[["ClientConnection", Any], None]]] = {
         effects.Send: _on_send,
@@ -418,6 +325,8 @@ class ClientConnection:
         effects.Close: _on_close,
         effects.JoinTopic: _on_join_topic,
         effects.Forget: _on_forget,
+        effects.Depart: _on_depart,
+        effects.Beat: _on_beat,
         effects.AwaitReplication: _on_await_replication,
         effects.Authorize: _on_authorize,
         effects.Subscribe: _on_subscribe,

@@ -21,6 +21,7 @@ from tidewire.match.rule import Rule
 from tidewire.match.sight import Sight, Sights
 from tidewire.model.change import Change, Resync, Transaction
 from tidewire.model.errors import DecodeError
+from tidewire.model.position import MAX_INDEX, StreamPosition
 from tidewire.ports import Visibility
 from tidewire.wire import payloads
 from tidewire.wire.message import Message
@@ -59,6 +60,8 @@ class Dispatcher:
         self._clock = clock
         self._frames = frames
         self._last = (0, -1)
+        self.settled: StreamPosition | None = None
+        """Everything up to it has been written to all whom it concerns, but for those who are still catching up."""
         self._told_failed: set[Rule] = set()
         self.changes = 0
         """How many changes came by."""
@@ -75,7 +78,8 @@ class Dispatcher:
             await self._broadcasts.take(item)
             self._guards.observe(item)
             if isinstance(item, Resync):
-                self._last = (0, -1)
+                await self._lanes.empty()  # positions of two histories cannot be compared
+                self._last, self.settled = (0, -1), None
                 log.warning("history_broken", reason=item.reason, epoch=item.epoch)
             else:
                 await self._dispatch(item)
@@ -102,8 +106,15 @@ class Dispatcher:
         answers = [self._sights.answer(ask) for ask in candidates.asks]
         await self._deliver_all(candidates, answers, transaction.commit_time_us)
         for oid, held in waiting.items():
-            await self._lanes.put(oid, Waiting(held, transaction.commit_time_us))
+            await self._lanes.put(oid, Waiting(held, transaction.commit_time_us, changes[0].lsn))
+        self._settle()
         self.lag_s = max(0.0, self._clock() - transaction.commit_time_us / 1_000_000)
+
+    def _settle(self) -> None:
+        oldest_lsn, (lsn, index) = self._lanes.oldest_lsn, self._last
+        if oldest_lsn is not None and oldest_lsn <= lsn:
+            lsn, index = oldest_lsn - 1, MAX_INDEX
+        self.settled = self._frames.position(lsn, index)
 
     async def _load_rules(self, changes: Sequence[Change]) -> None:
         """Have the rules at hand for all who follow these tables; mostly they are, and nothing waits."""

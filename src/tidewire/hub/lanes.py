@@ -38,6 +38,7 @@ class Waiting(Struct, frozen=True):
 
     candidates: Candidates
     commit_time_us: int
+    lsn: int
 
 
 Answered = tuple[Waiting, list[Sight | None]]
@@ -52,12 +53,18 @@ class Lanes:
         self._deliver = deliver
         self._lanes: dict[int, deque[Waiting]] = {}
         self._waiting: dict[int, int] = {}
+        self._oldest: dict[int, int] = {}
         self._moved = asyncio.Event()
 
     @property
     def busy(self) -> bool:
         """Whether any lane has something in it."""
         return bool(self._lanes)
+
+    @property
+    def oldest_lsn(self) -> int | None:
+        """The earliest commit of which something has not been sent yet; None when nothing waits."""
+        return min(self._oldest.values(), default=None)
 
     def holds(self, oid: int) -> bool:
         """Tell whether changes of a table wait, so that later ones have to queue up behind them."""
@@ -74,6 +81,7 @@ class Lanes:
             lane.append(waiting)
             return
         self._lanes[oid] = deque((waiting,))
+        self._oldest[oid] = waiting.lsn
         self._tasks.start(self._run(oid), name="ask Postgres")
 
     async def empty(self) -> None:
@@ -87,9 +95,10 @@ class Lanes:
         lane = self._lanes[oid]
         try:
             while lane:
+                self._oldest[oid] = lane[0].lsn
                 await self._send(oid, await self._ask(_take(lane)))
         finally:
-            del self._lanes[oid], self._waiting[oid]
+            del self._lanes[oid], self._waiting[oid], self._oldest[oid]
             self._moved.set()
 
     async def _ask(self, taken: Sequence[Waiting]) -> list[Answered]:

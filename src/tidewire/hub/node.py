@@ -7,6 +7,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import AsyncIterable, Callable, Collection
+from functools import partial
 from itertools import count, repeat
 from typing import Final
 
@@ -24,6 +25,7 @@ from tidewire.hub.guards import Guards
 from tidewire.hub.history import History
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.replays import NothingKept
+from tidewire.hub.resumable import Resumable, ResumeLimits
 from tidewire.hub.services import Services
 from tidewire.hub.subscriptions import Subscriptions
 from tidewire.hub.tasks import Tasks
@@ -38,6 +40,7 @@ from tidewire.ports import Extension, KeptBroadcasts, Outbox, Tables, Visibility
 from tidewire.presence.roster import Roster
 from tidewire.wire.message import Message, UserBroadcast
 from tidewire.wire.pressure import PressurePolicy
+from tidewire.wire.progress import Progress
 from tidewire.wire.requests import Persist
 from tidewire.wire.session import SessionProtocol
 from tidewire.wire.session_limits import SessionLimits
@@ -83,6 +86,7 @@ class Node:
         limits: NodeLimits | None = None,
         session_limits: SessionLimits | None = None,
         make_roster: Callable[[], Roster] | None = None,
+        resume: ResumeLimits | None = None,
     ) -> None:
         """Take Unix time from `clock`; `tasks` must survive the failure of one of them. Without `kept`, nothing is."""
         loop = asyncio.get_running_loop()
@@ -101,6 +105,8 @@ class Node:
             kept=kept or NothingKept(),
             permissions=permissions,
             pressure=PressurePolicy(outbox_bytes=limits.outbox_bytes, drops_broadcasts=limits.drops_broadcasts),
+            resumable=Resumable(resume or ResumeLimits(), clock),
+            settled=lambda: self._dispatcher.settled,
             subscriptions=subscriptions,
             catch_up=CatchUp(history, guards, visibility, subscriptions, frames) if history is not None else None,
             tasks=tasks,
@@ -143,13 +149,21 @@ class Node:
             return RESTARTING
         return self._gate.refuses_connection(len(self._connections), self._services.clock())
 
-    def connect(self, outbox: Outbox, form: Form, *, token: str) -> ClientConnection:
-        """Take in a client whose token is verified. Report to what is returned, ending with `on_closed`."""
+    def connect(self, outbox: Outbox, form: Form, *, token: str, resumes: str | None = None) -> ClientConnection:
+        """Take in a client whose token is verified. Report to what is returned, ending with `on_closed`.
+
+        `resumes` is what the client calls itself, so that it can come back after a loss of connection.
+        """
         session = SessionProtocol(
             self._session_limits, self._services.clock(), token=token, make_key=lambda: str(uuid.uuid4())
         )
         number = next(self._numbers)
-        connection = ClientConnection(number, self._services, session, outbox, form, leave=self._leave)
+        leave: Callable[[ClientConnection], None] = self._leave
+        progress: Progress | None = None
+        if resumes is not None and self._services.catch_up is not None:
+            progress = self._services.resumable.enter(resumes)
+            leave = partial(self._leave_resumable, resumes, progress)
+        connection = ClientConnection(number, self._services, session, outbox, form, leave=leave, progress=progress)
         self._connections[number] = connection
         self._wheel.add(connection)
         self._empty.clear()
@@ -157,6 +171,10 @@ class Node:
         if self._draining:
             connection.retire()
         return connection
+
+    def _leave_resumable(self, name: str, progress: Progress, connection: ClientConnection) -> None:
+        self._services.resumable.leave(name, progress)
+        self._leave(connection)
 
     def _leave(self, connection: ClientConnection) -> None:
         self._connections.pop(connection.number, None)

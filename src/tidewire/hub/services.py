@@ -9,10 +9,12 @@ from tidewire.hub.gate import Gate
 from tidewire.hub.keeper import Keeper
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.replays import Replays
+from tidewire.hub.resumable import Resumable
 from tidewire.hub.subscriptions import Subscriptions
 from tidewire.hub.tasks import Tasks
 from tidewire.hub.topics import Topics
 from tidewire.hub.tracker import Tracker
+from tidewire.model.position import StreamPosition
 from tidewire.ports import KeptBroadcasts
 from tidewire.wire.pressure import PressurePolicy
 
@@ -29,12 +31,17 @@ class Services:
         kept: KeptBroadcasts,
         permissions: Permissions,
         pressure: PressurePolicy,
+        resumable: Resumable,
+        settled: Callable[[], StreamPosition | None],
         subscriptions: Subscriptions,
         tasks: Tasks,
         topics: Topics,
         tracker: Tracker,
     ) -> None:
-        """Take Unix time from `clock`. `tasks` must survive the failure of one of them."""
+        """Take Unix time from `clock`. `tasks` must survive the failure of one of them.
+
+        `settled` returns up to where all row changes have been written to whom they concern.
+        """
         self.catch_up = catch_up
         """None where positions have no meaning, because nobody keeps a history."""
         self.clock = clock
@@ -42,6 +49,8 @@ class Services:
         self.kept = kept
         self.permissions = permissions
         self.pressure = pressure
+        self.resumable = resumable
+        self.settled = settled
         self.subscriptions = subscriptions
         self.tasks = tasks
         self.topics = topics

@@ -5,6 +5,7 @@ and carries the messages.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -14,9 +15,12 @@ import structlog
 from msgspec import Struct
 from msgspec.json import encode
 
+from tidewire.hub.connection import ClientConnection
+from tidewire.hub.forms import Form
 from tidewire.hub.node import Node
 from tidewire.model.errors import TokenRefused
 from tidewire.model.reasons import API_KEY_MISSING, RESTARTING, TOO_MANY_JOINS, TOO_MANY_USERS, Reason
+from tidewire.ports import Outbox
 from tidewire.server import forms
 from tidewire.server.asgi_connection import AsgiConnection
 from tidewire.server.direct_outbox import DirectOutbox
@@ -35,6 +39,8 @@ MAX_WAITING_REFUSALS: Final = 1000
 """So many strangers wait for their refusal at once, at some 5 KiB each; the next ones get it without waiting."""
 
 REFUSED: Final = 1008
+_SESSION: Final = re.compile(r"[A-Za-z0-9._~-]{16,128}", re.ASCII)
+"""Long enough that nobody hits upon another's by chance; characters that need no escapes in a URL."""
 _STATUSES: Final = {
     TOO_MANY_USERS: HTTPStatus.TOO_MANY_REQUESTS,
     TOO_MANY_JOINS: HTTPStatus.TOO_MANY_REQUESTS,
@@ -43,10 +49,11 @@ _STATUSES: Final = {
 
 
 class Entry(Struct, frozen=True):
-    """What a handshake asks for: the protocol's major version, and who it is."""
+    """What a handshake asks for: the protocol's major version, who it is, and what a connection of it may resume."""
 
     version: int
     token: str
+    session: str | None = None
 
 
 class Refusal(Struct, frozen=True):
@@ -93,11 +100,14 @@ class RealtimeDoor:
         if conversation is not None:
             connection = conversation.connection
             connection.limit_send_buffer(self._send_buffer_bytes)
-            client = self._node.connect(DirectOutbox(connection), forms.DIRECT[entry.version], token=entry.token)
+            client = self._connect(DirectOutbox(connection), forms.DIRECT[entry.version], entry)
             conversation.take_over(client)
         else:
             outbox = AsgiConnection(receive, send, message_limit_bytes=self._message_limit_bytes)
-            await outbox.run(self._node.connect(outbox, forms.ASGI[entry.version], token=entry.token))
+            await outbox.run(self._connect(outbox, forms.ASGI[entry.version], entry))
+
+    def _connect(self, outbox: Outbox, form: Form, entry: Entry) -> ClientConnection:
+        return self._node.connect(outbox, form, token=entry.token, resumes=entry.session)
 
     async def _refuse(self, refusal: Refusal, scope: Scope, send: Send) -> None:
         """Answer after a pause."""
@@ -133,7 +143,12 @@ def read_entry(scope: Scope) -> Entry | Refusal:
         return Refusal(HTTPStatus.FORBIDDEN, "The protocol version (vsn) must be 1.0.0 or 2.0.0")
     keys = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-api-key"]
     token = next((key for key in [*keys, query.get("apikey", "")] if key), "")
-    return Entry(int(version[0]), token) if token else _refusal(API_KEY_MISSING)
+    if not token:
+        return _refusal(API_KEY_MISSING)
+    session = query.get("session")
+    if session is not None and not _SESSION.fullmatch(session):
+        return Refusal(HTTPStatus.BAD_REQUEST, "The session must be 16 to 128 letters, digits and ._~-")
+    return Entry(int(version[0]), token, session)
 
 
 def _refusal(reason: Reason) -> Refusal:

@@ -23,9 +23,11 @@ from tidewire.wire.session_effects import (
     NORMAL,
     RESTART,
     Authorize,
+    Beat,
     ChannelRef,
     Close,
     Count,
+    Depart,
     Effect,
     Grant,
     Publish,
@@ -81,7 +83,7 @@ class SessionProtocol:
         if isinstance(inbound, Message):
             match inbound.event:
                 case "heartbeat" if inbound.topic == _HEARTBEAT_TOPIC:
-                    return [Send(Message(_HEARTBEAT_TOPIC, "phx_reply", payloads.OK, inbound.ref))]
+                    return [Beat(), Send(Message(_HEARTBEAT_TOPIC, "phx_reply", payloads.OK, inbound.ref))]
                 case "phx_join":
                     return self._join(inbound, now_s)
                 case "phx_leave":
@@ -122,7 +124,7 @@ class SessionProtocol:
         if channel is None or message.join_ref not in (None, channel.address.join_ref):
             return [reply]
         reply = channel.address.reply(message.ref, payloads.OK)
-        return [reply, *self._settle(channel, channel.end("phx_close"), now_s)]
+        return [reply, Depart(channel.ref), *self._settle(channel, channel.end("phx_close"), now_s)]
 
     def _push(self, inbound: Inbound, now_s: float) -> list[Effect]:
         channel = self._channels.get(inbound.topic)

@@ -182,6 +182,16 @@ class Forget(Struct, frozen=True):
     channel: ChannelRef
 
 
+class Depart(Struct, frozen=True):
+    """The client has left the channel by itself: it need not be resumed."""
+
+    channel: ChannelRef
+
+
+class Beat(Struct, frozen=True, gc=False):
+    """The client has heard the answer to its last heartbeat and all that was sent before; this one is answered next."""
+
+
 class Close(Struct, frozen=True):
     """Send what is still to be sent, then close the connection. Nothing comes after it."""
 
@@ -221,6 +231,8 @@ Effect = (
     | Track
     | Untrack
     | Forget
+    | Depart
+    | Beat
     | Close
     | Count
 )

@@ -1,0 +1,232 @@
+"""Answers what the session of one client asks when a channel joins or shows a new token: who may, and from where on.
+
+Decides nothing about the protocol. The rest of a channel's life is the connection's.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import nullcontext
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+from tidewire.hub.catch_up import NO_PLAN, Plan, Receiver
+from tidewire.hub.forms import Form
+from tidewire.hub.permissions import reason_of
+from tidewire.hub.replays import NOTHING_KEPT, Collector, read_kept, replayed
+from tidewire.hub.services import Services
+from tidewire.hub.subscriptions import Judged, refused
+from tidewire.hub.topics import Member, Topic
+from tidewire.model.claims import Claims
+from tidewire.model.errors import DecodeError, SubscriberLagged, TidewireError
+from tidewire.model.position import MAX_INDEX
+from tidewire.model.reasons import TOO_MANY_JOINS, Reason
+from tidewire.ports import Kept, Outbox
+from tidewire.wire import session_effects as effects
+from tidewire.wire.message import Message, UserBroadcast
+from tidewire.wire.progress import Place, Progress
+from tidewire.wire.session import SessionProtocol
+from tidewire.wire.session_effects import ChannelRef
+
+log = structlog.get_logger()
+
+Question = TypeVar("Question", effects.Authorize, effects.Subscribe)
+
+
+class Connection(Protocol):
+    """Where the channels are that join."""
+
+    number: int
+    form: Form
+    write: Callable[[Any], None]
+
+    def carry_out(self, wanted: list[effects.Effect]) -> None: ...
+
+    def inside(self, channel: ChannelRef) -> tuple[Topic, Member] | None: ...
+
+    def send(self, message: Message | UserBroadcast) -> None: ...
+
+
+class ChannelJoins:
+    """One for each client. Tell it of the end of every channel, and drop it with the connection."""
+
+    __slots__ = ("_begun", "_connection", "_granted", "_outbox", "_places", "_progress", "_services", "_session")
+
+    def __init__(
+        self,
+        connection: Connection,
+        services: Services,
+        session: SessionProtocol,
+        outbox: Outbox,
+        *,
+        granted: Callable[[ChannelRef, Claims], None],
+        progress: Progress | None,
+    ) -> None:
+        """`granted` is told of every token of a private channel; without `progress` nobody resumes here."""
+        self._connection = connection
+        self._services = services
+        self._session = session
+        self._outbox = outbox
+        self._granted = granted
+        self._progress = progress
+        self._begun: set[int] = set()  # numbers of the channels that are not over
+        self._places: dict[int, Place] = {}  # where those with row changes are resumed
+
+    def has(self, channel: ChannelRef) -> bool:
+        """Say whether a channel has begun and is not over."""
+        return channel.number in self._begun
+
+    def forget(self, channel: ChannelRef) -> None:
+        """Let go of a channel that is over; it may be resumed."""
+        self._begun.discard(channel.number)
+        self._places.pop(channel.number, None)
+
+    def depart(self, channel: ChannelRef) -> None:
+        """Take note that the client wants no more of a channel."""
+        place = self._places.get(channel.number)
+        if self._progress is not None and place is not None:
+            self._progress.end(place)
+
+    def beat(self, channels: Iterable[ChannelRef]) -> None:
+        """Take note of a heartbeat, and up to where the channels that are inside have been told."""
+        if self._progress is None:
+            return
+        catch_up, number = self._services.catch_up, self._connection.number
+        following = (each for each in channels if catch_up is None or not catch_up.is_running(number, each.number))
+        places = [place for each in following if (place := self._places.get(each.number)) is not None]
+        self._progress.beat(self._services.settled(), places)
+
+    # --- who may -----------------------------------------------------------------------------------------------
+
+    def authorize(self, question: effects.Authorize) -> None:
+        """Answer in its own time."""
+        services = self._services
+        is_join = not self.has(question.channel)
+        self._begun.add(question.channel.number)
+        if is_join and services.gate.refuses_join(services.clock()):
+            self._connection.carry_out(self._session.authorized(question, TOO_MANY_JOINS, services.clock()))
+            return
+        self._ask(question, self._authorize)
+
+    async def _authorize(self, question: effects.Authorize) -> None:
+        services = self._services
+        try:
+            answer = await services.permissions.grant(question)
+        except TidewireError as error:
+            self._connection.carry_out(self._session.authorized(question, reason_of(error), services.clock()))
+        else:
+            channel = question.channel
+            if isinstance(answer, effects.Grant) and channel.private and self.has(channel):
+                self._granted(channel, answer.claims)
+            self._connection.carry_out(self._session.authorized(question, answer, services.clock()))
+
+    # --- from where on -----------------------------------------------------------------------------------------
+
+    def subscribe(self, question: effects.Subscribe) -> None:
+        """Answer in its own time, and then tell what was missed."""
+        self._ask(question, self._subscribe)
+
+    async def _subscribe(self, question: effects.Subscribe) -> None:
+        """Wait for all that takes time; then, in one step, follow the changes and say so: nothing comes in between."""
+        services, channel, replay = self._services, question.channel, question.replay
+        if services.catch_up is not None:
+            await services.catch_up.over(self._connection.number, channel.number)
+        with services.replays.collecting(channel.subtopic) if replay is not None else nullcontext() as collector:
+            try:
+                await services.live.wait()
+                judged = await services.subscriptions.judge(question)
+                since = await services.subscriptions.log_end()
+            except TidewireError as error:
+                self._connection.carry_out(self._session.subscribed(question, reason_of(error), services.clock()))
+                return
+            kept: Kept | Reason = NOTHING_KEPT
+            if replay is not None and collector is not None:
+                limit = services.pressure.outbox_bytes
+                kept = await read_kept(services.kept, channel.subtopic, replay, collector, most_bytes=limit)
+            if isinstance(kept, Reason):
+                self._connection.carry_out(self._session.subscribed(question, kept, services.clock()))
+                return
+            is_new = self._connection.inside(channel) is None
+            place = _place(question)
+            resumed = None if self._progress is None else self._progress.certain.get(place)
+            plan = NO_PLAN
+            if services.catch_up is not None and is_new:
+                plan = await services.catch_up.plan(question, since, otherwise=resumed)
+            if not self.has(channel):
+                return
+            self._begin(question, place, plan)
+            self._answer(question, judged, plan, kept)
+            if is_new and (found := self._connection.inside(channel)) is not None:
+                found[1].since = (since - 1, MAX_INDEX)
+                if collector is not None:
+                    self._tell_missed(found[1], channel.subtopic, kept, collector)
+        if plan.goes_back:
+            await self._go_back(question, judged, plan)
+
+    def _begin(self, question: effects.Subscribe, place: Place, plan: Plan) -> None:
+        """Take note of where a channel begins; one that has another token is somebody else's from now on."""
+        if self._progress is None or not question.bindings:
+            return
+        self._places[question.channel.number] = place
+        if plan.position is not None:
+            self._progress.begin(place, plan.position)
+
+    def _answer(self, question: effects.Subscribe, judged: Judged, plan: Plan, kept: Kept) -> None:
+        services, channel = self._services, question.channel
+        number = self._connection.number
+        refusals = refused(judged) if plan.goes_back else services.subscriptions.replace(number, question, judged)
+        answer = effects.Subscribed(
+            refusals=refusals,
+            replayed=replayed(channel.subtopic, kept),
+            position=plan.shown,
+            recovered=plan.recovered,
+            reason=plan.reason,
+        )
+        self._connection.carry_out(self._session.subscribed(question, answer, services.clock()))
+
+    async def _go_back(self, question: effects.Subscribe, judged: Judged, plan: Plan) -> None:
+        """Tell a channel what it missed; then, in one step, let it follow what comes."""
+        services, channel, connection = self._services, question.channel, self._connection
+        found = connection.inside(channel)
+        if found is None or services.catch_up is None:
+            return
+        member = found[1]
+        receiver = Receiver(
+            connection.number,
+            self._outbox,
+            connection.form,
+            lambda packet: connection.write(packet),  # noqa: PLW0108 - what writes may be another by then
+            lambda: connection.inside(channel) is not None,
+        )
+        with services.catch_up.alone(connection.number, channel.number):
+            try:
+                member.since = await services.catch_up.run(question, judged, plan, receiver)
+            except (SubscriberLagged, DecodeError) as error:
+                log.warning("history_gone", connection=connection.number, reason=error.message)
+                connection.carry_out(self._session.failed(channel, services.clock()))
+                return
+            if connection.inside(channel) is not None:
+                services.subscriptions.replace(connection.number, question, judged)
+
+    def _tell_missed(self, member: Member, subtopic: str, kept: Kept, collector: Collector) -> None:
+        """Send what was broadcast while the kept ones were read, and remember which those are."""
+        self._services.replays.told(member, subtopic, kept)
+        for broadcast in collector.missed(kept):
+            member.changes += 1  # counts as delivered
+            self._connection.send(broadcast)
+
+    def _ask(self, question: Question, work: Callable[[Question], Awaitable[None]]) -> None:
+        """Let a question be answered in its own time; one that breaks ends its channel and nothing else."""
+
+        async def answer() -> None:
+            try:
+                await work(question)
+            except Exception:
+                log.exception("question_failed", question=type(question).__name__, connection=self._connection.number)
+                self._connection.carry_out(self._session.failed(question.channel, self._services.clock()))
+
+        self._services.tasks.start(answer(), name=type(question).__name__)
+
+
+def _place(question: effects.Subscribe) -> Place:
+    claims = question.grant.claims
+    return Place(question.channel.subtopic, question.channel.private, claims.role, claims.subject)

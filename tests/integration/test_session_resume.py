@@ -1,0 +1,178 @@
+"""A client that cannot say where it stood, and names its session instead, misses nothing; it may hear things twice."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.integration.test_resume import ADA, BOB, TABLES, writing
+from tests.support.log import execute
+from tests.support.server import RealtimeServer, SocketClient, migrate, realtime, token
+
+SESSION = "5f1c2a4e-7d0b-4b43-9d5e-0c7c1e2f3a4b"
+WISH = {"event": "INSERT", "schema": "public", "table": "notes"}
+
+
+def prepare(dsn: str, policy: str = "") -> None:
+    migrate(dsn)
+    execute(
+        dsn,
+        "create table notes (id int primary key, owner uuid)",
+        "grant select on notes to authenticated, anon",
+        "alter publication supabase_realtime add table notes",
+    )
+    if policy:
+        execute(dsn, "alter table notes enable row level security", policy)
+
+
+@pytest.fixture(params=TABLES)
+def guarded(request: pytest.FixtureRequest, database: str) -> str:
+    prepare(database, TABLES[request.param])
+    return database
+
+
+@pytest.fixture
+def dsn(database: str) -> str:
+    prepare(database)
+    return database
+
+
+@pytest.fixture
+def served(dsn: str) -> Iterator[RealtimeServer]:
+    with realtime(dsn) as server:
+        yield server
+
+
+class Stock:
+    """A client as official ones are: it joins without a position, and sends a heartbeat once the last was answered."""
+
+    def __init__(self, served: RealtimeServer, *, user: str = ADA, session: str = SESSION) -> None:
+        self.client: SocketClient = served.connect(apikey=token("authenticated", sub=user), session=session)
+        self.told: list[int] = []
+        self.response = self.client.join("realtime:notes", postgres_changes=[WISH])
+
+    def hear(self, until: int) -> list[int]:
+        """Read until a row has come, and return all rows since the connection was made."""
+        while until not in self.told:
+            self._take(self.client.receive("postgres_changes"))
+        return self.told
+
+    def beat(self) -> None:
+        """Send a heartbeat, and read up to the answer."""
+        ref = self.client.push("phoenix", "heartbeat", {}, join_ref=None)
+        while (message := self.client.receive("postgres_changes", "phx_reply"))["ref"] != ref:
+            self._take(message)
+
+    def read(self, changes: int) -> None:
+        for _ in range(changes):
+            self._take(self.client.receive("postgres_changes"))
+
+    def cut(self) -> None:
+        self.client.raw.socket.close()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["event"] == "postgres_changes":
+            self.told.append(message["payload"]["data"]["record"]["id"])
+
+
+def insert(dsn: str, *ids: int) -> None:
+    with psycopg.connect(dsn) as connection:
+        for id_ in ids:
+            connection.execute("insert into notes values (%s, %s)", [id_, ADA])
+            connection.commit()
+
+
+@pytest.mark.timeout(60)
+def test_a_stock_client_that_is_cut_again_and_again_misses_nothing(guarded: str) -> None:
+    told: list[int] = []
+    with realtime(guarded) as served:
+        client = Stock(served)
+        with writing(guarded) as hers:
+            for cut in range(10):
+                for turn in range(cut % 4):
+                    client.read(turn)
+                    client.beat()
+                client.read(cut % 5)
+                client.cut()
+                told += client.told
+                client = Stock(served)
+                assert client.response["recovered"] is True
+        told += client.hear(hers[-1])
+        client.cut()
+    mine = set(hers)
+    first_heard = list(dict.fromkeys(id_ for id_ in told if id_ in mine))
+    assert first_heard == hers
+
+
+def test_it_goes_on_from_the_last_heartbeat_that_was_certainly_heard(served: RealtimeServer, dsn: str) -> None:
+    client = Stock(served)
+    insert(dsn, 1, 2)
+    client.hear(2)
+    client.beat()
+    insert(dsn, 3)
+    client.hear(3)
+    client.beat()  # so the answer to the first has been heard, and 1 and 2 before it
+    insert(dsn, 4)
+    client.cut()
+    insert(dsn, 5)
+    again = Stock(served)
+    assert again.hear(5) == [3, 4, 5]
+    assert again.response["recovered"] is True
+    again.cut()
+    once_more = Stock(served)
+    assert once_more.hear(5) == [3, 4, 5]
+    once_more.cut()
+
+
+def test_the_connection_before_may_still_look_alive(served: RealtimeServer, dsn: str) -> None:
+    first = Stock(served)
+    insert(dsn, 1)
+    second = Stock(served)  # the first one has become a black hole
+    assert second.hear(1) == [1]
+    first.cut()
+    second.beat()
+    second.beat()
+    second.cut()
+    insert(dsn, 2)
+    third = Stock(served)
+    assert third.hear(2) == [2]
+    third.cut()
+
+
+@pytest.mark.parametrize("other", [{"user": BOB}, {"session": "another-session-of-hers"}], ids=["user", "session"])
+def test_nobody_else_goes_on_there(served: RealtimeServer, dsn: str, other: dict[str, str]) -> None:
+    client = Stock(served)
+    client.cut()
+    insert(dsn, 1)
+    stranger = Stock(served, **other)
+    assert "recovered" not in stranger.response
+    insert(dsn, 2)
+    again = Stock(served)
+    assert again.hear(2) == [1, 2]
+    for each in (stranger, again):
+        each.cut()
+
+
+def test_a_channel_that_its_client_left_begins_anew(served: RealtimeServer, dsn: str) -> None:
+    client = Stock(served)
+    client.client.push("realtime:notes", "phx_leave", {}, join_ref="1")
+    client.client.receive("phx_close")
+    client.cut()
+    again = Stock(served)
+    assert "recovered" not in again.response
+    again.cut()
+
+
+def test_whoever_was_away_for_too_long_is_told(dsn: str) -> None:
+    with realtime(dsn, history_bytes=1) as served:
+        client = Stock(served)
+        client.cut()
+        insert(dsn, 1, 2, 3)
+        witness = Stock(served, session="somebody-who-looks-on")
+        insert(dsn, 4)
+        witness.hear(4)
+        again = Stock(served)
+        assert again.response["recovered"] is False
+        for each in (witness, again):
+            each.cut()
