@@ -296,6 +296,7 @@ def _make_node(
             presence_per_s=chosen.presence_events_per_s,
             outbox_bytes=chosen.outbox_bytes,
             drops_broadcasts=chosen.slow_broadcasts == "drop",
+            bulk_changes=chosen.bulk_changes,
             change_bytes=chosen.change_bytes,
         ),
         session_limits=session_limits(chosen),

@@ -158,6 +158,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The longest topic, with its `realtime:`."""
     outbox_bytes: Bytes = 256 * 1024
     """What may wait for a client that reads too slowly before it is sent away."""
+    bulk_changes: Count = 1000
+    """So many changes of one transaction a reader is told as they come; the rest it hears from the past."""
     slow_broadcasts: Literal["close", "drop"] = "close"
     """Whether a client that reads broadcasts too slowly is sent away, or loses the oldest of them."""
     send_buffer_bytes: Bytes = 32 * 1024

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tidewire.hub.fanout import BATCH_BYTES, TURN, Crowd, Fanout
+from tidewire.hub.fanout import BATCH_BYTES, BURST, TURN, Crowd, Fanout
 from tidewire.hub.forms import Form, Group, Parcel, Recipient
 from tidewire.hub.topics import Member, Topic
 from tidewire.wire.message import Frame, Message, UserBroadcast
@@ -300,3 +300,30 @@ def test_a_parcel_is_packed_only_for_those_who_have_it() -> None:
     parcel.packet(form)
     parcel.packet(form)
     assert len(packed) == 1
+
+
+def test_a_burst_to_a_few_gathers_before_it_holds_others_up(topic: Topic, loop: Loop) -> None:
+    readers, messages = join(topic, 50), 2000
+    for number in range(messages):
+        topic.broadcast(message(number))
+    assert sum(len(reader.writes) for reader in readers) == BURST
+    loop.run()
+    assert all(reader.heard == [str(number) for number in range(messages)] for reader in readers)
+    assert max(len(reader.writes) for reader in readers) < BURST // 50 + 20
+
+
+def test_a_flooded_topic_does_not_starve_another(loop: Loop) -> None:
+    fanout = Fanout(loop.call_soon)
+    flooded, quiet = Topic("flooded", fanout), Topic("quiet", fanout)
+    join(flooded, 1000)
+    crowd, few = join(quiet, TURN + 50), Topic("few", fanout)
+    handful = join(few, 3)
+    for turn in range(5):
+        for number in range(100):
+            flooded.broadcast(message(number))
+        if not turn:
+            quiet.broadcast(message(7))
+            few.broadcast(message(8))
+        loop.turn()
+    assert all(reader.heard == ["7"] for reader in crowd)
+    assert all(reader.heard == ["8"] for reader in handful)

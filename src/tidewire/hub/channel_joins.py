@@ -15,10 +15,10 @@ from tidewire.hub.permissions import reason_of
 from tidewire.hub.replays import NOTHING_KEPT, Collector, read_kept, replayed
 from tidewire.hub.services import Services
 from tidewire.hub.subscriptions import Judged, refused
-from tidewire.hub.topics import Member, Topic
+from tidewire.hub.topics import AWAY, Member, Topic
 from tidewire.model.claims import Claims
 from tidewire.model.errors import DecodeError, SubscriberLagged, TidewireError
-from tidewire.model.position import MAX_INDEX
+from tidewire.model.position import MAX_INDEX, StreamPosition
 from tidewire.model.reasons import TOO_MANY_JOINS, Reason
 from tidewire.ports import Kept, Outbox
 from tidewire.wire import session_effects as effects
@@ -49,7 +49,18 @@ class Connection(Protocol):
 class ChannelJoins:
     """One for each client. Tell it of the end of every channel, and drop it with the connection."""
 
-    __slots__ = ("_begun", "_connection", "_granted", "_outbox", "_places", "_progress", "_services", "_session")
+    __slots__ = (
+        "_begun",
+        "_connection",
+        "_followed",
+        "_granted",
+        "_outbox",
+        "_places",
+        "_progress",
+        "_renewing",
+        "_services",
+        "_session",
+    )
 
     def __init__(
         self,
@@ -69,6 +80,8 @@ class ChannelJoins:
         self._granted = granted
         self._progress = progress
         self._begun: set[int] = set()  # numbers of the channels that are not over
+        self._followed: dict[int, tuple[effects.Subscribe, Judged]] = {}
+        self._renewing: set[int] = set()
         self._places: dict[int, Place] = {}  # where those with row changes are resumed
 
     def has(self, channel: ChannelRef) -> bool:
@@ -78,6 +91,7 @@ class ChannelJoins:
     def forget(self, channel: ChannelRef) -> None:
         """Let go of a channel that is over; it may be resumed."""
         self._begun.discard(channel.number)
+        self._followed.pop(channel.number, None)
         self._places.pop(channel.number, None)
 
     def depart(self, channel: ChannelRef) -> None:
@@ -130,6 +144,7 @@ class ChannelJoins:
         services, channel, replay = self._services, question.channel, question.replay
         if services.catch_up is not None:
             await services.catch_up.over(self._connection.number, channel.number)
+        self._renewing.add(channel.number)
         with services.replays.collecting(channel.subtopic) if replay is not None else nullcontext() as collector:
             try:
                 await services.live.wait()
@@ -159,6 +174,7 @@ class ChannelJoins:
                 found[1].since = (since - 1, MAX_INDEX)
                 if collector is not None:
                     self._tell_missed(found[1], channel.subtopic, kept, collector)
+        self._renewing.discard(channel.number)
         if plan.goes_back:
             await self._go_back(question, judged, plan)
 
@@ -173,6 +189,8 @@ class ChannelJoins:
     def _answer(self, question: effects.Subscribe, judged: Judged, plan: Plan, kept: Kept) -> None:
         services, channel = self._services, question.channel
         number = self._connection.number
+        if services.catch_up is not None and question.bindings:
+            self._followed[channel.number] = (question, judged)
         refusals = refused(judged) if plan.goes_back else services.subscriptions.replace(number, question, judged)
         answer = effects.Subscribed(
             refusals=refusals,
@@ -182,6 +200,19 @@ class ChannelJoins:
             reason=plan.reason,
         )
         self._connection.carry_out(self._session.subscribed(question, answer, services.clock()))
+
+    def set_back(self, channel: ChannelRef, position: StreamPosition) -> bool:
+        """Follow nothing for a while: tell everything behind a position from the past, and then follow again."""
+        found, followed = self._connection.inside(channel), self._followed.get(channel.number)
+        if found is None or followed is None or channel.number in self._renewing:
+            return False
+        question, judged = followed
+        found[1].since = AWAY
+        self._services.subscriptions.forget(self._connection.number, channel)
+        self._services.counts["channels_set_back"] += 1
+        plan = Plan(otherwise=(position.lsn, position.index), position=position, recovered=True)
+        self._ask(question, lambda asked: self._go_back(asked, judged, plan))
+        return True
 
     async def _go_back(self, question: effects.Subscribe, judged: Judged, plan: Plan) -> None:
         """Tell a channel what it missed; then, in one step, let it follow what comes."""

@@ -14,9 +14,10 @@ from tidewire.hub.forms import Form
 from tidewire.hub.permissions import reason_of
 from tidewire.hub.services import Services
 from tidewire.hub.slow_reader import SlowReader
-from tidewire.hub.topics import Member, Topic, drop_packet
+from tidewire.hub.topics import AWAY, Member, Topic, drop_packet
 from tidewire.model.claims import Claims
 from tidewire.model.errors import DecodeError, TidewireError
+from tidewire.model.position import StreamPosition
 from tidewire.model.reasons import broadcasts_dropped
 from tidewire.ports import ChannelReads, Outbox
 from tidewire.wire import payloads
@@ -147,6 +148,10 @@ class ClientConnection:
         """Send something to a channel, if it is still there."""
         if self._joins.has(channel):
             self.send(message)
+
+    def set_back(self, channel: ChannelRef, position: StreamPosition) -> bool:
+        """Tell a channel all behind a position from the past, until it has caught up; False if that cannot be."""
+        return self._joins.set_back(channel, position)
 
     def retire(self) -> None:
         """Let nobody join any more."""
@@ -303,7 +308,7 @@ class ClientConnection:
         self._joins.depart(effect.channel)
 
     def _on_beat(self, _effect: effects.Beat) -> None:
-        self._joins.beat(channel for channel, _, _ in self.members.values())
+        self._joins.beat(channel for channel, _, member in self.members.values() if member.since != AWAY)
 
     # --- writes ----------------------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ from typing import Final
 
 import structlog
 
+from tidewire.hub.bulk import Bulk
+from tidewire.hub.catch_up import Place
 from tidewire.hub.change_frames import ChangeFrames, is_whole
 from tidewire.hub.connection import ClientConnection
 from tidewire.hub.database_broadcasts import DatabaseBroadcasts
@@ -14,6 +16,7 @@ from tidewire.hub.guards import Guards
 from tidewire.hub.lanes import Lanes, Waiting
 from tidewire.hub.subscriptions import Subscriptions
 from tidewire.hub.tasks import Tasks
+from tidewire.hub.topics import Member
 from tidewire.match.candidates import Candidates, Delivery
 from tidewire.match.finding import Broken
 from tidewire.match.matcher import Matcher
@@ -26,6 +29,7 @@ from tidewire.ports import Visibility
 from tidewire.wire import payloads
 from tidewire.wire.message import Message
 from tidewire.wire.session_address import PREFIX
+from tidewire.wire.session_effects import ChannelRef
 
 log = structlog.get_logger()
 
@@ -45,6 +49,7 @@ class Dispatcher:
         broadcasts: DatabaseBroadcasts,
         *,
         frames: ChangeFrames,
+        bulk: Bulk,
         tasks: Tasks,
         find: Callable[[int], ClientConnection | None],
         clock: Callable[[], float],
@@ -59,6 +64,7 @@ class Dispatcher:
         self._find = find
         self._clock = clock
         self._frames = frames
+        self._bulk = bulk
         self._last = (0, -1)
         self.settled: StreamPosition | None = None
         """Everything up to it has been written to all whom it concerns, but for those who are still catching up."""
@@ -167,11 +173,24 @@ class Dispatcher:
                 member = found[2]
                 if place <= member.since:
                     continue  # we are behind: it joined later, or was told already
+                if change.index >= self._bulk.most and self._sets_back(connection, found[0], member, place):
+                    continue
                 member.changes += 1
                 connection.write(parcel.packet(member.form))
                 self.deliveries += 1
                 if self.deliveries % TURN == 0:  # counted over all changes: each of very many may have one reader
                     await asyncio.sleep(0)
+
+    def _sets_back(self, connection: ClientConnection, channel: ChannelRef, member: Member, place: Place) -> bool:
+        """Let a reader of very many changes of one transaction hear the rest from the past: nobody waits for it then.
+
+        Not while a lane is busy: the channel may not have been told yet of everything before this place.
+        """
+        lsn, index = place
+        if self._lanes.busy or not self._bulk.is_too_much(member, lsn, index):
+            return False
+        position = self._frames.position(lsn, index - 1)
+        return position is not None and connection.set_back(channel, position)
 
     def _report(self, broken: Sequence[Broken]) -> None:
         """Tell those whose filter cannot be applied any more; their channels stay open."""

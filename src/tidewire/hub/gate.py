@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from tidewire.hub.bulk import BULK_CHANGES
 from tidewire.model.reasons import TOO_MANY_JOINS, TOO_MANY_USERS, Reason
 from tidewire.wire.change_body import MAX_RECORD_BYTES
 from tidewire.wire.limits import WindowRate
@@ -19,6 +20,8 @@ class NodeLimits(Struct, frozen=True, kw_only=True):
     """What may wait for a client that reads slowly before it is told to come back."""
     drops_broadcasts: bool = False
     """Whether broadcasts that such a client misses are dropped, and counted for it, before that."""
+    bulk_changes: int = BULK_CHANGES
+    """So many changes of one transaction a reader is told as they come; then it hears the rest from the past."""
     change_bytes: int = MAX_RECORD_BYTES
     """The largest row change; a larger one is sent without its large values."""
 

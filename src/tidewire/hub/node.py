@@ -13,6 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from tidewire.hub.bulk import Bulk
 from tidewire.hub.catch_up import CatchUp
 from tidewire.hub.change_frames import ChangeFrames
 from tidewire.hub.connection import ClientConnection
@@ -133,6 +134,7 @@ class Node:
                 payload_bytes=self._session_limits.payload_bytes,
             ),
             frames=frames,
+            bulk=Bulk(limits.bulk_changes),
             tasks=tasks,
             find=self._connections.get,
             clock=clock,

@@ -4,11 +4,14 @@ A topic knows nothing of permissions: whoever joins a channel to it has asked.
 """
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Final
 
 from tidewire.hub.fanout import Crowd, Fanout
 from tidewire.hub.forms import Form, Parcel
 from tidewire.wire.message import Message, UserBroadcast
+
+AWAY: Final = (1 << 64, 0)
+"""The `since` of a member that is told from the past for a while: beyond every commit."""
 
 
 def drop_packet(_packet: Any) -> None:
