@@ -1,10 +1,15 @@
-"""Hashes and checks passwords with argon2id in threads: as many at once as there are places, the rest wait in line."""
+"""Hashes and checks passwords with argon2id in threads: as many at once as there are places, the rest wait in line.
+
+Hashes that come along from elsewhere may be bcrypt's: they are checked once, and the sign-in renews them.
+"""
 
 import asyncio
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+import bcrypt
 from argon2 import PasswordHasher as Argon2
 from argon2 import extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -20,7 +25,11 @@ MOST_WAITING: Final = 100
 MOST_MEMORY_KIB: Final = 256 * 1024
 MOST_TIME: Final = 10
 MOST_LANES: Final = 8
-"""What hashes that an administrator brings along may cost."""
+MOST_BCRYPT_COST: Final = 12
+"""What hashes that an administrator brings along may cost; 12 is a quarter of a second."""
+BCRYPT_BYTES: Final = 72
+"""Whatever else a password has is not part of the hash."""
+_BCRYPT: Final = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 
 Result = TypeVar("Result")
 
@@ -48,7 +57,7 @@ class PasswordHasher:
         """Say whether it is the password. Without a stored hash the work is the same, and the answer no."""
         if self._decoy is None:
             self._decoy = await self.hash("of nobody")
-        against = self._decoy if stored is None or not is_ours(stored) else stored
+        against = self._decoy if stored is None or not is_checkable_hash(stored) else stored
         known = against is stored and is_checkable(password)
         found = await self._run(lambda: _verify(password if is_checkable(password) else "", against))
         return known and found
@@ -63,8 +72,10 @@ class PasswordHasher:
             self._waiting -= 1
 
 
-def is_ours(stored: str) -> bool:
-    """Say whether it is a hash that may be checked: argon2id, with parameters that do not exhaust the server."""
+def is_checkable_hash(stored: str) -> bool:
+    """Say whether it is a hash that may be checked: argon2id or bcrypt, and not so costly as to exhaust the server."""
+    if found := _BCRYPT.fullmatch(stored):
+        return 4 <= int(found[1]) <= MOST_BCRYPT_COST
     try:
         parameters = extract_parameters(stored)
     except (InvalidHashError, ValueError):
@@ -74,12 +85,15 @@ def is_ours(stored: str) -> bool:
 
 
 def is_outdated(stored: str) -> bool:
-    """Say whether the hash was made with other parameters than today's, so that the next sign-in should renew it."""
-    return _ARGON2.check_needs_rehash(stored)
+    """Say whether the hash was made otherwise than ours today, so that the next sign-in should renew it."""
+    return _BCRYPT.fullmatch(stored) is not None or _ARGON2.check_needs_rehash(stored)
 
 
 def _verify(password: str, stored: str) -> bool:
     try:
+        if _BCRYPT.fullmatch(stored):
+            # As whoever made the hash did: the bytes as they were typed, and no more than bcrypt looks at.
+            return bcrypt.checkpw(password.encode(errors="replace")[:BCRYPT_BYTES], stored.encode())
         return _ARGON2.verify(stored, encode_password(password))
-    except (VerificationError, InvalidHashError):
+    except (VerificationError, InvalidHashError, ValueError):
         return False
