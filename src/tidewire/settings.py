@@ -220,6 +220,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether addresses count without proof; without it in development only."""
     password_chars: Annotated[int, Meta(ge=6, le=128)] = 8
     """How many characters a new password has at least."""
+    reauthenticate_s: Seconds | None = None
+    """How old a sign-in may be for a new password without the current one or a code by e-mail; without it, any age."""
     auth_attempts_per_min: Count = 30
     """How many passwords, sign-ups and codes an address on the network may try in a minute."""
     mails_per_h: Count = 10

@@ -8,8 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec import Struct
 
+from tidewire.accounts.lockout import FOR_ACCOUNT, FOR_ADDRESS, KEPT_S, Failures, Lock
 from tidewire.accounts.passwords import check_new_password, encode_password, normal_email
-from tidewire.accounts.rates import Allowance, Lockout, Rates
+from tidewire.accounts.pkce import answers, read_challenge
+from tidewire.accounts.rates import Allowance, Rates
 from tidewire.accounts.redirects import choose_redirect
 from tidewire.accounts.refusals import AccountRefused, too_many, weak_password
 from tidewire.accounts.requests import AdminUser, SignUp, read_ban, read_body, read_page, read_uuid
@@ -109,30 +111,61 @@ class TestRates:
         assert rates.take("c", 0.0) > 0
         assert rates.take("a", 0.0) == 0.0
 
+
+class TestLocks:
+    LOCK = Lock(free=2, first_s=5.0, longest_s=30.0)
+
     def test_each_failure_doubles_the_lock(self) -> None:
-        lockout = Lockout(free=2, first_s=5.0, longest_s=30.0)
-        waits = []
-        for _ in range(7):
-            lockout.fail("ada", 100.0)
-            waits.append(lockout.wait_s("ada", 100.0))
-        assert waits == [0.0, 5.0, 10.0, 20.0, 30.0, 30.0, 30.0]
-        assert lockout.wait_s("ada", 131.0) == 0.0
-        assert lockout.wait_s("bob", 100.0) == 0.0
-        lockout.succeed("ada")
-        assert lockout.wait_s("ada", 100.0) == 0.0
+        waits = [self.LOCK.wait_s(Failures(count, 0.0)) for count in range(8)]
+        assert waits == [0.0, 0.0, 5.0, 10.0, 20.0, 30.0, 30.0, 30.0]
+        assert self.LOCK.wait_s(Failures(5, 29.0)) == 1.0
+        assert self.LOCK.wait_s(Failures(5, 31.0)) == 0.0
+        assert self.LOCK.wait_s(Failures(10**9, 0.0)) == 30.0
 
     def test_failures_are_forgiven_in_time(self) -> None:
-        lockout = Lockout(free=2, first_s=5.0, longest_s=30.0)
-        for _ in range(5):
-            lockout.fail("ada", 100.0)
-        lockout.fail("ada", 161.0)
-        assert lockout.wait_s("ada", 161.0) == 0.0
+        assert self.LOCK.count(Failures(5, 60.0)) == 6
+        assert self.LOCK.count(Failures(5, 60.1)) == 1
 
-    def test_a_lockout_is_bounded(self) -> None:
-        lockout = Lockout(free=1, most_keys=2)
-        for key in ("a", "b", "c"):
-            lockout.fail(key, 0.0)
-        assert [lockout.wait_s(key, 0.0) > 0 for key in ("a", "b", "c")] == [False, True, True]
+    def test_nothing_is_deleted_that_still_counts(self) -> None:
+        assert max(FOR_ACCOUNT.forgets_s, FOR_ADDRESS.forgets_s) <= KEPT_S
+
+
+class TestChallenges:
+    VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+    """The example of RFC 7636."""
+
+    def test_only_the_verifier_answers(self) -> None:
+        kept = read_challenge(self.CHALLENGE, "S256")
+        assert kept == self.CHALLENGE
+        assert answers(self.VERIFIER, kept)
+        for wrong in (self.CHALLENGE, self.VERIFIER[:-1], "", self.VERIFIER + "\0", "é" * 43, self.VERIFIER[:-1] + "l"):
+            assert not answers(wrong, kept)
+
+    def test_a_plain_one_is_not_kept_as_it_is(self) -> None:
+        kept = read_challenge(self.VERIFIER, "plain")
+        assert kept == self.CHALLENGE
+        assert answers(self.VERIFIER, kept)
+
+    @pytest.mark.parametrize(
+        ("challenge", "method"),
+        [
+            ("short", "s256"),
+            ("x" * 129, "s256"),
+            ("é" * 43, "s256"),
+            ("x" * 43, "md5"),
+            ("x" * 43, None),
+            (None, "s256"),
+        ],
+    )
+    def test_what_is_no_challenge(self, challenge: str | None, method: str | None) -> None:
+        with pytest.raises(AccountRefused) as refused:
+            read_challenge(challenge, method)
+        assert refusal(refused) == "validation_failed"
+
+    def test_there_need_not_be_one(self) -> None:
+        assert read_challenge(None, None) is None
+        assert read_challenge("", "") is None
 
 
 @pytest.mark.parametrize(

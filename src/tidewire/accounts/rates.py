@@ -1,4 +1,4 @@
-"""Counts what an address or an account may still do. Bounded: forgets whoever did nothing the longest; has no clock."""
+"""Counts what an address may still do. Bounded: forgets whoever did nothing the longest; has no clock."""
 
 from collections import OrderedDict
 from typing import Final
@@ -40,41 +40,3 @@ class Rates:
         """Say how long until there is one in the key's bucket, and take nothing."""
         missing_s = self._full_at_s.get(key, now_s) + self._pause_s - now_s - self._period_s
         return missing_s if missing_s > 1e-6 else 0.0  # less is the arithmetic of floats
-
-
-class _Failures(Struct):
-    count: int
-    last_s: float
-
-
-class Lockout:
-    """Failed sign-ins. After `free` of them, each doubles the time in which no further one is looked at."""
-
-    def __init__(
-        self, *, free: int = 5, first_s: float = 5.0, longest_s: float = 900.0, most_keys: int = MOST_KEYS
-    ) -> None:
-        self._free = free
-        self._first_s = first_s
-        self._longest_s = longest_s
-        self._most_keys = most_keys
-        self._failures: OrderedDict[str, _Failures] = OrderedDict()
-
-    def wait_s(self, key: str, now_s: float) -> float:
-        """Say how long the account is locked; 0 when it is not."""
-        known = self._failures.get(key)
-        if known is None or known.count < self._free:
-            return 0.0
-        locked_s = min(self._longest_s, self._first_s * 2.0 ** min(known.count - self._free, 20))
-        return max(0.0, known.last_s + locked_s - now_s)
-
-    def fail(self, key: str, now_s: float) -> None:
-        """Count a failure; call it before the password is checked, so that parallel attempts count as well."""
-        known = self._failures.pop(key, None)
-        forgiven = known is None or now_s - known.last_s > 2 * self._longest_s
-        self._failures[key] = _Failures(1 if known is None or forgiven else known.count + 1, now_s)
-        while len(self._failures) > self._most_keys:
-            self._failures.popitem(last=False)
-
-    def succeed(self, key: str) -> None:
-        """Forget the failures of the account."""
-        self._failures.pop(key, None)

@@ -73,10 +73,16 @@ PHONE_DISABLED: Final = Refusal(422, "phone_provider_disabled", "Phone numbers a
 USER_EXISTS: Final = Refusal(422, "user_already_exists", "User already registered")
 OTP_EXPIRED: Final = Refusal(403, "otp_expired", "Token has expired or is invalid")
 
+FLOW_NOT_FOUND: Final = Refusal(404, "flow_state_not_found", "invalid flow state, no valid flow state found")
+BAD_VERIFIER: Final = Refusal(400, "bad_code_verifier", "code challenge does not match previously saved code verifier")
+REAUTHENTICATION_NEEDED: Final = Refusal(400, "reauthentication_needed", "Password update requires reauthentication")
+REAUTHENTICATION_WRONG: Final = Refusal(422, "reauthentication_not_valid", "Nonce has expired or is invalid")
+
 # --- sessions and users ------------------------------------------------------------------------------------
 REFRESH_NOT_FOUND: Final = Refusal(400, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found")
 REFRESH_USED: Final = Refusal(400, "refresh_token_already_used", "Invalid Refresh Token: Already Used")
 SESSION_EXPIRED: Final = Refusal(400, "session_expired", "Invalid Refresh Token: Session Expired (Inactivity)")
+NO_SUCH_SESSION: Final = Refusal(404, "session_not_found", "The user has no such session")
 USER_NOT_FOUND: Final = Refusal(404, "user_not_found", "User not found")
 EMAIL_EXISTS: Final = Refusal(422, "email_exists", "A user with this email address has already been registered")
 USER_ID_EXISTS: Final = Refusal(422, "conflict", "A user with this id already exists")

@@ -26,6 +26,8 @@ class SignUp(Struct, frozen=True):
     password: Text | None = None
     phone: Text | None = None
     data: Metadata | None = None
+    code_challenge: Text | None = None
+    code_challenge_method: Text | None = None
 
 
 class PasswordGrant(Struct, frozen=True):
@@ -42,6 +44,13 @@ class RefreshGrant(Struct, frozen=True):
     refresh_token: Text
 
 
+class CodeGrant(Struct, frozen=True):
+    """Signing in with the code that a link led back with."""
+
+    auth_code: Text
+    code_verifier: Text
+
+
 class OwnChange(Struct, frozen=True):
     """What users change of themselves."""
 
@@ -50,6 +59,9 @@ class OwnChange(Struct, frozen=True):
     phone: Text | None = None
     data: Metadata | None = None
     current_password: Text | None = None
+    nonce: Text | None = None
+    code_challenge: Text | None = None
+    code_challenge_method: Text | None = None
 
 
 class MailWish(Struct, frozen=True):
@@ -60,6 +72,8 @@ class MailWish(Struct, frozen=True):
     type: Text | None = None
     data: Metadata | None = None
     create_user: bool = True
+    code_challenge: Text | None = None
+    code_challenge_method: Text | None = None
 
 
 class Verification(Struct, frozen=True):
@@ -85,6 +99,17 @@ class AdminUser(Struct, frozen=True):
     app_metadata: Metadata | None = None
     ban_duration: Text | UnsetType = UNSET
     password_hash: Text | None = None
+
+
+class LinkWish(Struct, frozen=True):
+    """What an administrator says of a link that is to be made and not sent."""
+
+    type: Text
+    email: Text | None = None
+    new_email: Text | None = None
+    password: Text | None = None
+    data: Metadata | None = None
+    redirect_to: Text | None = None
 
 
 class AdminDelete(Struct, frozen=True):
@@ -115,12 +140,12 @@ def read_page(query: Mapping[str, str]) -> tuple[int, int]:
     return numbers[0], min(numbers[1], MOST_PAGE)
 
 
-def read_uuid(text: str) -> UUID:
-    """Read the id of a user. Raises AccountRefused."""
+def read_uuid(text: str, name: str = "user_id") -> UUID:
+    """Read the id of a user or of what `name` says. Raises AccountRefused."""
     try:
         return UUID(text)
     except ValueError:
-        raise invalid("user_id must be an UUID") from None
+        raise invalid(f"{name} must be an UUID") from None
 
 
 _UNITS_S: Final = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}

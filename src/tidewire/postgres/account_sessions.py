@@ -1,6 +1,7 @@
-"""Keeps sessions, refresh tokens and one-time codes in schema auth. What is shown is judged by `tidewire.accounts`."""
+"""Keeps sessions and refresh tokens in schema auth. What is shown is judged by `tidewire.accounts`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -15,8 +16,6 @@ MOST_SESSIONS: Final = 100
 """Of one user; one more ends the one that was not used for the longest time."""
 KEEP_USED_S: Final = 30 * 86_400.0
 """How long a used token is remembered, so that showing it ends the session; later it is merely unknown."""
-MOST_ATTEMPTS: Final = 5
-"""At a code of six digits: one guess in 200 000 succeeds."""
 
 Scope = Literal["global", "local", "others"]
 
@@ -43,32 +42,36 @@ class Refreshed(Struct, frozen=True):
     token: str
 
 
-class SentCode(Struct, frozen=True, kw_only=True):
-    """What goes out by e-mail, as hashes. `type` is signup, invite, magiclink, recovery or email_change."""
+class OpenSession(Struct, frozen=True):
+    """A session as its user sees it in a list."""
 
-    user_id: UUID
-    type: str
-    email: str
-    token_hash: str
-    code_hash: str
+    id: UUID
+    began_at: datetime
+    refreshed_at: datetime
+    method: str
+    user_agent: str | None
+    address: str | None
 
-
-class TakenCode(Struct, frozen=True):
-    """A link or code that was right: whose, and which address it proves."""
-
-    user_id: UUID
-    type: str
-    email: str
+    def describe(self, *, current: bool) -> dict[str, Any]:
+        """Return it as clients read it; `current` is the one that the list was asked for with."""
+        return {
+            "id": str(self.id),
+            "created_at": self.began_at,
+            "refreshed_at": self.refreshed_at,
+            "method": self.method,
+            "user_agent": self.user_agent,
+            "ip": self.address,
+            "current": current,
+        }
 
 
 class AccountSessions:
     """Every method is one short transaction, and raises our errors when the database cannot be asked."""
 
-    def __init__(self, pool: Pool, *, grace_s: float, idle_s: float, code_s: float) -> None:
+    def __init__(self, pool: Pool, *, grace_s: float, idle_s: float) -> None:
         self._pool = pool
         self._grace_s = grace_s
         self._idle_s = idle_s
-        self._code_s = code_s
 
     async def open(self, new: NewSession) -> None:
         """Open a session; of a user who has too many, the oldest ends."""
@@ -114,44 +117,20 @@ class AccountSessions:
         parameters = {"id": id_, "user_id": user_id}
         return bool(await self._pool.fetch("reading a session", queries.load("accounts_session"), parameters))
 
-    async def end(self, user_id: UUID, id_: UUID | None, scope: Scope) -> None:
-        """End the session, all of the user's, or all others."""
-        await self._run("ending sessions", "accounts_end_sessions", {"user_id": user_id, "id": id_, "scope": scope})
+    async def of_user(self, user_id: UUID) -> list[OpenSession]:
+        """Return all sessions of a user, the one used last first."""
+        rows = await self._pool.fetch("listing sessions", queries.load("accounts_sessions"), {"user_id": user_id})
+        return [OpenSession(*row) for row in rows]
 
-    async def put_code(self, sent: SentCode) -> None:
-        """Remember what goes out by e-mail; an earlier one for the same purpose counts no longer."""
-        await self._run(
-            "keeping a one-time code",
-            "accounts_put_code",
-            {
-                "user_id": sent.user_id,
-                "type": sent.type,
-                "email": sent.email,
-                "token_hash": sent.token_hash,
-                "code_hash": sent.code_hash,
-            },
+    async def end(self, user_id: UUID, id_: UUID | None, scope: Scope) -> int:
+        """End the session, all of the user's, or all others; return how many that were."""
+        return await self._run(
+            "ending sessions", "accounts_end_sessions", {"user_id": user_id, "id": id_, "scope": scope}
         )
 
-    async def take_link(self, token_hash: str, types: Sequence[str]) -> TakenCode | None:
-        """Return whose link it is, once."""
-        parameters = {"token_hash": token_hash, "types": list(types), "lifetime_s": self._code_s}
-        rows = await self._pool.fetch("taking a link", queries.load("accounts_take_link"), parameters)
-        return TakenCode(*rows[0][:3]) if rows and rows[0][3] else None
-
-    async def candidates(self, email: str, types: Sequence[str]) -> list[tuple[TakenCode, str, str]]:
-        """Count an attempt, and return what could be meant: the code, the hash of its link, and its own hash."""
-        parameters = {
-            "email": email,
-            "types": list(types),
-            "most": MOST_ATTEMPTS,
-            "lifetime_s": self._code_s,
-        }
-        rows = await self._pool.fetch("checking a code", queries.load("accounts_count_attempt"), parameters)
-        return [(TakenCode(user_id, type_, to), link, code) for user_id, type_, to, link, code in rows]
-
-    async def _run(self, doing: str, name: str, parameters: Mapping[str, Any]) -> None:
+    async def _run(self, doing: str, name: str, parameters: Mapping[str, Any]) -> int:
         async with self._pool.connection(doing) as connection:
-            await connection.execute(queries.load(name), parameters)
+            return (await connection.execute(queries.load(name), parameters)).rowcount
 
 
 async def _rotate(connection: Connection, token_hash: str, following: str) -> None:

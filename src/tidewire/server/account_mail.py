@@ -12,13 +12,21 @@ from msgspec import Struct
 
 from tidewire.accounts.passwords import normal_email
 from tidewire.accounts.redirects import choose_redirect
-from tidewire.accounts.refusals import EMAIL_DISABLED, EMAIL_EXISTS, OTP_EXPIRED, AccountRefused, invalid
+from tidewire.accounts.refusals import (
+    EMAIL_DISABLED,
+    EMAIL_EXISTS,
+    OTP_EXPIRED,
+    REAUTHENTICATION_WRONG,
+    AccountRefused,
+    invalid,
+)
 from tidewire.accounts.requests import Verification
 from tidewire.accounts.sessions import hash_code, hash_token
 from tidewire.accounts.users import User
 from tidewire.hub.tasks import Tasks
 from tidewire.model.errors import TidewireError
-from tidewire.postgres.account_sessions import AccountSessions, SentCode, TakenCode
+from tidewire.postgres.account_codes import AccountCodes, SentCode, TakenCode
+from tidewire.postgres.account_sessions import AccountSessions
 from tidewire.postgres.account_store import AccountStore, UserChange
 from tidewire.server.mailer import Mail, Mailer
 
@@ -32,6 +40,7 @@ SUBJECTS: Final = {
     "magiclink": "Your sign-in link",
     "recovery": "Reset your password",
     "email_change": "Confirm your new e-mail address",
+    "reauthentication": "Confirm that it is you",
 }
 _MEANT: Final[dict[str, tuple[str, ...]]] = {
     "signup": ("signup",),
@@ -52,14 +61,31 @@ class MailOptions(Struct, frozen=True):
     redirect_urls: tuple[str, ...] = ()
 
 
+class Proof(Struct, frozen=True):
+    """What proves that somebody reads an address: a link, the token in it, and a code to type in its place."""
+
+    link: str
+    token: str
+    code: str
+    redirect_to: str
+
+
 class AccountMail:
     """Call `check` before anything that needs an e-mail: without a mailer nothing can be sent."""
 
     def __init__(
-        self, store: AccountStore, sessions: AccountSessions, mailer: Mailer | None, tasks: Tasks, options: MailOptions
+        self,
+        store: AccountStore,
+        sessions: AccountSessions,
+        codes: AccountCodes,
+        *,
+        mailer: Mailer | None,
+        tasks: Tasks,
+        options: MailOptions,
     ) -> None:
         self._store = store
         self._sessions = sessions
+        self._codes = codes
         self._mailer = mailer
         self._tasks = tasks
         self._options = options
@@ -83,26 +109,44 @@ class AccountMail:
         self._pending += 1
         self._tasks.start(self._guarded(work), name="account mail")
 
-    async def send(self, user_id: UUID, email: str, type_: str, redirect_to: str | None) -> None:
-        """Send a link and a code; earlier ones for the same purpose count no longer."""
-        if self._mailer is None:
-            return
-        link, code = secrets.token_urlsafe(32), f"{secrets.randbelow(1_000_000):06}"
-        await self._sessions.put_code(
+    async def prove(
+        self, user_id: UUID, email: str, type_: str, redirect_to: str | None, challenge: str | None = None
+    ) -> Proof:
+        """Make a link and a code for whoever reads the address; earlier ones for the same purpose count no longer.
+
+        With a `challenge` the link leads back with a code, for the client that knows the answer.
+        """
+        token, code = secrets.token_urlsafe(32), f"{secrets.randbelow(1_000_000):06}"
+        await self._codes.put_code(
             SentCode(
                 user_id=user_id,
                 type=type_,
                 email=email,
-                token_hash=hash_token(link),
+                token_hash=hash_token(token),
                 code_hash=hash_code(code, str(user_id)),
+                challenge=challenge,
             )
         )
-        query = urlencode({"token": link, "type": type_, "redirect_to": self.redirect(redirect_to)})
-        text = (
-            f"Follow this link:\n\n{self._options.public_url}/auth/v1/verify?{query}\n\n"
-            f"or enter the code {code}.\n\nIf you did not ask for this, do nothing.\n"
-        )
+        target = self.redirect(redirect_to)
+        query = urlencode({"token": token, "type": type_, "redirect_to": target})
+        return Proof(f"{self._options.public_url}/auth/v1/verify?{query}", token, code, target)
+
+    async def send(
+        self, user_id: UUID, email: str, type_: str, redirect_to: str | None = None, challenge: str | None = None
+    ) -> None:
+        """Send a link and a code, or what has no link: the code."""
+        if self._mailer is None:
+            return
+        proof = await self.prove(user_id, email, type_, redirect_to, challenge)
+        link = "" if type_ == "reauthentication" else f"Follow this link:\n\n{proof.link}\n\nor enter"
+        text = f"{link or 'Enter'} the code {proof.code}.\n\nIf you did not ask for this, do nothing.\n"
         await self._mailer.send(Mail(email, SUBJECTS[type_], text))
+
+    async def check_nonce(self, user: User, nonce: str) -> None:
+        """Raise AccountRefused unless it is the code that was sent to the user to reauthenticate."""
+        taken = await self._take_code(user.email or "", nonce, ("reauthentication",))
+        if taken is None or taken.user_id != user.id:
+            raise AccountRefused(REAUTHENTICATION_WRONG)
 
     async def verify(self, shown: Verification) -> User:
         """Return whose address is proved now. Raises AccountRefused; a link counts once, a code for a few attempts."""
@@ -110,7 +154,7 @@ class AccountMail:
         if types is None:
             raise invalid("Verify requires a verification type")
         if shown.token_hash:
-            taken = await self._sessions.take_link(hash_token(shown.token_hash), types)
+            taken = await self._codes.take_link(hash_token(shown.token_hash), types)
         elif shown.email and shown.token:
             taken = await self._take_code(normal_email(shown.email), shown.token, types)
         else:
@@ -120,9 +164,9 @@ class AccountMail:
         return await self._confirm(taken)
 
     async def _take_code(self, email: str, code: str, types: Sequence[str]) -> TakenCode | None:
-        for candidate, link_hash, code_hash in await self._sessions.candidates(email, types):
+        for candidate, link_hash, code_hash in await self._codes.candidates(email, types):
             if hmac.compare_digest(hash_code(code, str(candidate.user_id)), code_hash):
-                return await self._sessions.take_link(link_hash, types)
+                return await self._codes.take_link(link_hash, types)
         return None
 
     async def _confirm(self, taken: TakenCode) -> User:

@@ -1,6 +1,6 @@
 """Puts the parts of /auth/v1 together as the settings say, and gives them to the router. Serves nothing by itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -12,6 +12,8 @@ from tidewire.hub.authorize import Keys, NoKeys
 from tidewire.hub.claim_checks import ClaimChecks
 from tidewire.hub.tasks import Tasks
 from tidewire.model.errors import ConfigurationError
+from tidewire.postgres.account_attempts import AccountAttempts
+from tidewire.postgres.account_codes import AccountCodes
 from tidewire.postgres.account_sessions import AccountSessions
 from tidewire.postgres.account_store import AccountStore
 from tidewire.postgres.pool import Pool
@@ -19,9 +21,11 @@ from tidewire.postgres.signing_key_store import SigningKeyStore
 from tidewire.server.account_mail import AccountMail, MailOptions
 from tidewire.server.account_tokens import AccountTokens
 from tidewire.server.auth_admin import AuthAdmin
+from tidewire.server.auth_admin_links import AuthAdminLinks
 from tidewire.server.auth_api import AuthApi, AuthOptions
 from tidewire.server.auth_door import AuthDoor, AuthLimits, Endpoint, Identify, guarded
 from tidewire.server.auth_mail_api import AuthMailApi
+from tidewire.server.auth_user_api import AuthUserApi, UserOptions
 from tidewire.server.cors import allow
 from tidewire.server.mailer import ConsoleMailer, Mailer, SmtpMailer
 from tidewire.server.password_hasher import PasswordHasher
@@ -79,50 +83,95 @@ class Accounts:
         ]
 
     def _endpoints(self, identify: Identify) -> list[tuple[str, str, Endpoint]]:
-        chosen, parts = self._chosen, self._parts
-        store = AccountStore(parts.pool)
-        sessions = AccountSessions(
-            parts.pool, grace_s=chosen.refresh_grace_s, idle_s=chosen.session_idle_s, code_s=chosen.mail_code_s
-        )
+        parts = self._shared(identify)
+        return [*self._public_endpoints(parts), *self._user_endpoints(parts), *self._admin_endpoints(parts)]
+
+    def _shared(self, identify: Identify) -> "_Shared":
+        chosen, pool, clock = self._chosen, self._parts.pool, self._parts.clock
+        store, codes = AccountStore(pool), AccountCodes(pool, lifetime_s=chosen.mail_code_s)
+        sessions = AccountSessions(pool, grace_s=chosen.refresh_grace_s, idle_s=chosen.session_idle_s)
         limits = AuthLimits(attempts_per_min=chosen.auth_attempts_per_min, mails_per_h=chosen.mails_per_h)
-        door = AuthDoor(identify, sessions, limits, parts.clock)
         tokens = AccountTokens(
             store,
             sessions,
             self._signer,
-            demanded={"iss": f"{self._public_url}{PREFIX}", **parts.checks.demanded},
+            demanded={"iss": f"{self._public_url}{PREFIX}", **self._parts.checks.demanded},
             lifetime_s=chosen.access_token_s,
             hook=chosen.access_token_hook,
-            clock=parts.clock,
+            clock=clock,
         )
         links = MailOptions(self._public_url, chosen.site_url or self._public_url, chosen.redirect_urls)
-        mail = AccountMail(store, sessions, self._mailer, parts.tasks, links)
+        return _Shared(
+            store=store,
+            sessions=sessions,
+            codes=codes,
+            tokens=tokens,
+            mail=AccountMail(store, sessions, codes, mailer=self._mailer, tasks=self._parts.tasks, options=links),
+            door=AuthDoor(identify, sessions, AccountAttempts(pool), limits=limits, clock=clock),
+            auto_confirm=chosen.mode == "development" if chosen.auto_confirm is None else chosen.auto_confirm,
+        )
+
+    def _public_endpoints(self, parts: "_Shared") -> list[tuple[str, str, Endpoint]]:
+        chosen = self._chosen
         options = AuthOptions(
             signup=chosen.signup,
             anonymous=chosen.anonymous_sign_in,
-            auto_confirm=chosen.mode == "development" if chosen.auto_confirm is None else chosen.auto_confirm,
+            auto_confirm=parts.auto_confirm,
             password_chars=chosen.password_chars,
         )
         api = AuthApi(
             options,
-            door=door,
-            store=store,
-            sessions=sessions,
-            tokens=tokens,
-            mail=mail,
+            door=parts.door,
+            store=parts.store,
+            codes=parts.codes,
+            tokens=parts.tokens,
+            mail=parts.mail,
             hasher=self._hasher,
             signer=self._signer,
         )
-        admin = AuthAdmin(
-            door=door,
-            store=store,
-            sessions=sessions,
-            mail=mail,
-            hasher=self._hasher,
-            password_chars=chosen.password_chars,
+        mails = AuthMailApi(
+            door=parts.door,
+            store=parts.store,
+            codes=parts.codes,
+            tokens=parts.tokens,
+            mail=parts.mail,
+            signup=chosen.signup,
         )
-        mails = AuthMailApi(door=door, store=store, tokens=tokens, mail=mail, signup=chosen.signup)
-        return [*api.endpoints(), *mails.endpoints(), *admin.endpoints()]
+        return [*api.endpoints(), *mails.endpoints()]
+
+    def _user_endpoints(self, parts: "_Shared") -> Sequence[tuple[str, str, Endpoint]]:
+        options = UserOptions(
+            auto_confirm=parts.auto_confirm,
+            password_chars=self._chosen.password_chars,
+            reauthenticate_s=self._chosen.reauthenticate_s,
+        )
+        return AuthUserApi(
+            options,
+            door=parts.door,
+            store=parts.store,
+            sessions=parts.sessions,
+            mail=parts.mail,
+            hasher=self._hasher,
+            clock=self._parts.clock,
+        ).endpoints()
+
+    def _admin_endpoints(self, parts: "_Shared") -> list[tuple[str, str, Endpoint]]:
+        door, store, hasher, chars = parts.door, parts.store, self._hasher, self._chosen.password_chars
+        admin = AuthAdmin(door=door, store=store, sessions=parts.sessions, hasher=hasher, password_chars=chars)
+        links = AuthAdminLinks(door=door, store=store, mail=parts.mail, hasher=hasher, password_chars=chars)
+        return [*admin.endpoints(), *links.endpoints()]
+
+
+class _Shared(Struct, frozen=True, kw_only=True):
+    """What the endpoints have in common."""
+
+    store: AccountStore
+    sessions: AccountSessions
+    codes: AccountCodes
+    tokens: AccountTokens
+    mail: AccountMail
+    door: AuthDoor
+    auto_confirm: bool
 
 
 async def _nowhere(_request: Request) -> Response:

@@ -1,7 +1,8 @@
-"""/auth/v1/admin for the service role: makes, lists, changes and deletes users, and invites them."""
+"""/auth/v1/admin for the service role: makes, lists, changes and deletes users, and ends their sessions."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from uuid import UUID, uuid4
 
 from msgspec import UNSET
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from tidewire.accounts.passwords import check_new_password, normal_email
 from tidewire.accounts.refusals import (
     EMAIL_EXISTS,
+    NO_SUCH_SESSION,
     PHONE_DISABLED,
     USER_ID_EXISTS,
     AccountRefused,
@@ -19,7 +21,6 @@ from tidewire.accounts.refusals import (
 from tidewire.accounts.requests import (
     AdminDelete,
     AdminUser,
-    MailWish,
     read_ban,
     read_page,
     read_uuid,
@@ -27,9 +28,8 @@ from tidewire.accounts.requests import (
 from tidewire.accounts.users import describe_user
 from tidewire.postgres.account_sessions import AccountSessions
 from tidewire.postgres.account_store import AccountStore, NewUser, UserChange
-from tidewire.server.account_mail import AccountMail
 from tidewire.server.auth_door import AuthDoor, Endpoint, answer
-from tidewire.server.password_hasher import PasswordHasher, is_ours
+from tidewire.server.password_hasher import PasswordHasher, is_checkable_hash
 
 USER = "/admin/users/{user_id}"
 
@@ -43,14 +43,12 @@ class AuthAdmin:
         door: AuthDoor,
         store: AccountStore,
         sessions: AccountSessions,
-        mail: AccountMail,
         hasher: PasswordHasher,
         password_chars: int,
     ) -> None:
         self._door = door
         self._store = store
         self._sessions = sessions
-        self._mail = mail
         self._hasher = hasher
         self._password_chars = password_chars
 
@@ -62,7 +60,9 @@ class AuthAdmin:
             ("GET", USER, self.get),
             ("PUT", USER, self.change),
             ("DELETE", USER, self.delete),
-            ("POST", "/invite", self.invite),
+            ("GET", f"{USER}/sessions", self.list_sessions),
+            ("DELETE", f"{USER}/sessions", self.end_sessions),
+            ("DELETE", f"{USER}/sessions/{{session_id}}", self.end_session),
         )
 
     async def list(self, request: Request) -> Response:
@@ -135,25 +135,36 @@ class AuthAdmin:
         await self._store.delete(id_, softly=wish.should_soft_delete)
         return answer({})
 
-    async def invite(self, request: Request) -> Response:
-        """Make a user and send a link to the address."""
+    async def list_sessions(self, request: Request) -> Response:
+        """Return the sessions of a user, the one used last first."""
         await self._door.admin(request)
-        wish = await self._door.read(request, MailWish)
-        email = normal_email(wish.email or "")
-        self._mail.check()
-        new = NewUser(id=uuid4(), email=email, invited=True, user_metadata=wish.data or {})
-        if not await self._store.add(new):
-            raise AccountRefused(EMAIL_EXISTS)
-        self._mail.later(self._mail.send(new.id, email, "invite", request.query_params.get("redirect_to")))
-        return await self._described(new.id)
+        user = await self._store.get(read_uuid(request.path_params["user_id"]))
+        return answer({"sessions": [each.describe(current=False) for each in await self._sessions.of_user(user.id)]})
+
+    async def end_sessions(self, request: Request) -> Response:
+        """End all sessions of a user."""
+        await self._door.admin(request)
+        user = await self._store.get(read_uuid(request.path_params["user_id"]))
+        await self._sessions.end(user.id, None, "global")
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    async def end_session(self, request: Request) -> Response:
+        """End one session of a user."""
+        await self._door.admin(request)
+        id_ = read_uuid(request.path_params["user_id"])
+        if not await self._sessions.end(id_, read_uuid(request.path_params["session_id"], "session_id"), "local"):
+            raise AccountRefused(NO_SUCH_SESSION)
+        return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def _described(self, id_: UUID) -> Response:
         return answer(describe_user(await self._store.get(id_)))
 
     async def _password_of(self, wish: AdminUser) -> str | None:
         if wish.password_hash is not None:
-            if not is_ours(wish.password_hash):
-                raise invalid("password_hash must be an argon2id hash in PHC format, of at most 256 MiB and 10 passes")
+            if not is_checkable_hash(wish.password_hash):
+                raise invalid(
+                    "password_hash must be argon2id of at most 256 MiB and 10 passes, or bcrypt of cost 12 at most"
+                )
             return wish.password_hash
         if wish.password is None:
             return None

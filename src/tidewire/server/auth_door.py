@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import UUID
@@ -12,7 +13,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tidewire.accounts.rates import Allowance, Lockout, Rates
+from tidewire.accounts.rates import Allowance, Rates
 from tidewire.accounts.refusals import (
     BAD_JSON,
     BAD_TOKEN,
@@ -29,6 +30,7 @@ from tidewire.accounts.refusals import (
 from tidewire.accounts.requests import MOST_BODY_BYTES, Body, read_body
 from tidewire.model.claims import Claims
 from tidewire.model.errors import TidewireError, TokenRefused
+from tidewire.postgres.account_attempts import AccountAttempts
 from tidewire.postgres.account_sessions import AccountSessions
 from tidewire.server.account_tokens import Device
 from tidewire.server.client_address import network_of
@@ -96,18 +98,22 @@ class AuthDoor:
     """Shared by all endpoints; every method raises AccountRefused."""
 
     def __init__(
-        self, identify: Identify, sessions: AccountSessions, limits: AuthLimits, clock: Callable[[], float]
+        self,
+        identify: Identify,
+        sessions: AccountSessions,
+        attempts: AccountAttempts,
+        *,
+        limits: AuthLimits,
+        clock: Callable[[], float],
     ) -> None:
         self._identify = identify
         self._sessions = sessions
+        self._at_accounts = attempts
         self._clock = clock
         self._attempts = Rates(Allowance(limits.attempts_per_min, 60.0))
         self._refreshes = Rates(Allowance(limits.attempts_per_min * 20, 60.0))
         self._mails = Rates(Allowance(limits.mails_per_h, 3600.0))
         self._mail_askers = Rates(Allowance(limits.mails_per_h * 10, 3600.0))
-        self._pairs = Lockout()
-        # Whoever guesses from many addresses must not be able to lock the owner out for long.
-        self._accounts = Lockout(free=50, first_s=1.0, longest_s=60.0)
 
     async def identify(self, request: Request) -> Claims:
         """Return who asks, by the token or the key of the project."""
@@ -161,20 +167,13 @@ class AuthDoor:
             if wait_s := rates.take(key, self._clock()):
                 raise too_many(wait_s, mails=True)
 
-    def begin_sign_in(self, request: Request, account: str) -> Callable[[], None]:
+    async def begin_sign_in(self, request: Request, account: str) -> Callable[[], Awaitable[None]]:
         """Count an attempt at an account; call what is returned when it was rightful."""
         self.count_attempt(request)
-        now_s, pair = self._clock(), f"{address_of(request)} {account}"
-        if wait_s := max(self._pairs.wait_s(pair, now_s), self._accounts.wait_s(account, now_s)):
+        address = address_of(request)
+        if wait_s := await self._at_accounts.begin(account, address):
             raise too_many(wait_s)
-        self._pairs.fail(pair, now_s)
-        self._accounts.fail(account, now_s)
-
-        def succeed() -> None:
-            self._pairs.succeed(pair)
-            self._accounts.succeed(account)
-
-        return succeed
+        return partial(self._at_accounts.succeed, account, address)
 
     def _take(self, rates: Rates, key: str) -> None:
         if wait_s := rates.take(key, self._clock()):

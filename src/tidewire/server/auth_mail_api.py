@@ -1,17 +1,20 @@
 """/auth/v1 for what goes through e-mail: ask for a link and a code, and sign in with what came."""
 
+import secrets
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit, urlunsplit
 from uuid import uuid4
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from tidewire.accounts.passwords import normal_email
+from tidewire.accounts.pkce import read_challenge
 from tidewire.accounts.refusals import PHONE_DISABLED, AccountRefused, invalid
 from tidewire.accounts.requests import MailWish, Verification
+from tidewire.accounts.sessions import hash_token
+from tidewire.postgres.account_codes import AccountCodes
 from tidewire.postgres.account_store import AccountStore, NewUser
 from tidewire.server.account_mail import AccountMail
 from tidewire.server.account_tokens import AccountTokens
@@ -22,9 +25,17 @@ class AuthMailApi:
     """Its endpoints are listed by `endpoints`."""
 
     def __init__(
-        self, *, door: AuthDoor, store: AccountStore, tokens: AccountTokens, mail: AccountMail, signup: bool
+        self,
+        *,
+        door: AuthDoor,
+        store: AccountStore,
+        codes: AccountCodes,
+        tokens: AccountTokens,
+        mail: AccountMail,
+        signup: bool,
     ) -> None:
         """With `signup`, asking for a code may make a user."""
+        self._codes = codes
         self._door = door
         self._store = store
         self._tokens = tokens
@@ -67,26 +78,36 @@ class AuthMailApi:
         """Sign in with a code or the hash that stands in a link."""
         await self._door.identify(request)
         self._door.count_attempt(request)
-        return answer(await self._verify(request, await self._door.read(request, Verification)))
+        user = await self._mail.verify(await self._door.read(request, Verification))
+        return answer(await self._tokens.open(user, "otp", device_of(request)))
 
     async def follow_link(self, request: Request) -> Response:
-        """Answer a link from an e-mail: with the session in the fragment, which reaches no server."""
+        """Answer a link from an e-mail: lead to the application, signed in or with a code to sign in with."""
         self._door.count_attempt(request)
         query = request.query_params
         type_, target = query.get("type", ""), self._mail.redirect(query.get("redirect_to"))
+        link = query.get("token", "")[:2048]
         try:
-            session = await self._verify(request, Verification(type=type_, token_hash=query.get("token", "")[:2048]))
+            user = await self._mail.verify(Verification(type=type_, token_hash=link))
+            if (code := await self._issue_code(link)) is not None:
+                return _lead_to(_with_query(target, code=code))
+            session = await self._tokens.open(user, "otp", device_of(request))
         except AccountRefused as refused:
             code, text = refused.refusal.code, refused.refusal.message
             told = {"error": "access_denied", "error_code": code, "error_description": text}
         else:
             told = {name: str(value) for name, value in session.items() if name != "user"} | {"type": type_}
-        page = target.partition("#")[0]
-        return RedirectResponse(f"{page}#{urlencode(told)}", HTTPStatus.SEE_OTHER)
+        return _lead_to(f"{target.partition('#')[0]}#{urlencode(told)}")  # what is behind # reaches no server
+
+    async def _issue_code(self, link: str) -> str | None:
+        """Return the code that the link leads back with, if it was asked for with a challenge."""
+        code = secrets.token_urlsafe(32)
+        return code if await self._codes.issue(hash_token(link), hash_token(code)) else None
 
     async def _send(self, request: Request, wish: MailWish, type_: str) -> Response:
         """Answer at once, and find out behind the answer whether there is anybody to write to."""
         email = normal_email(wish.email or "")
+        read_challenge(wish.code_challenge, wish.code_challenge_method)
         self._mail.check()
         self._door.count_mail(request, email)
         self._mail.later(self._send_if_known(email, type_, wish, request.query_params.get("redirect_to")))
@@ -98,7 +119,14 @@ class AuthMailApi:
             await self._store.add(NewUser(id=uuid4(), email=email, user_metadata=wish.data or {}))
             account = await self._store.find(email=email)
         if account is not None and (type_ != "signup" or account.user.email_confirmed_at is None):
-            await self._mail.send(account.user.id, email, type_, redirect)
+            challenge = read_challenge(wish.code_challenge, wish.code_challenge_method)
+            await self._mail.send(account.user.id, email, type_, redirect, challenge)
 
-    async def _verify(self, request: Request, shown: Verification) -> dict[str, Any]:
-        return await self._tokens.open(await self._mail.verify(shown), "otp", device_of(request))
+
+def _lead_to(page: str) -> Response:
+    return RedirectResponse(page, HTTPStatus.SEE_OTHER)
+
+
+def _with_query(page: str, **values: str) -> str:
+    parts = urlsplit(page)
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, urlencode(values))))))

@@ -1,4 +1,5 @@
--- Remembers a link and a code that go out by e-mail, in place of earlier ones for the same purpose.
+-- Remembers a link and a code that go out by e-mail, in place of earlier ones for the same purpose, and with a challenge
+-- that the link leads back with a code.
 with sent as (
   update auth.users as u
   set
@@ -13,6 +14,14 @@ with sent as (
       when %(type)s::text = 'email_change' then pg_catalog.now() else u.email_change_sent_at
     end
   where u.id = %(user_id)s::uuid
+), flow as (
+  insert into auth.flow_state as f (user_id, token_type, link_hash, code_challenge)
+  select %(user_id)s::uuid, %(type)s::text, %(token_hash)s::text, %(challenge)s::text
+  where %(challenge)s::text is not null
+  on conflict (user_id, token_type) do update
+  set
+    link_hash = excluded.link_hash, code_challenge = excluded.code_challenge, auth_code = null,
+    auth_code_issued_at = null, updated_at = pg_catalog.now()
 )
 insert into auth.one_time_tokens as t (user_id, token_type, token_hash, code_hash, relates_to)
 values (%(user_id)s::uuid, %(type)s::text, %(token_hash)s::text, %(code_hash)s::text, %(email)s::text)

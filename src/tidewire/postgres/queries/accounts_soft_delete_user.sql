@@ -12,5 +12,7 @@ with ended as (
   delete from auth.identities as i using ended where i.user_id = ended.id
 ), codes as (
   delete from auth.one_time_tokens as t using ended where t.user_id = ended.id
+), flows as (
+  delete from auth.flow_state as f using ended where f.user_id = ended.id
 )
 select ended.id from ended
