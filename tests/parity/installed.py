@@ -31,7 +31,7 @@ def install_packages(cache: Path) -> Path:
 
 
 def install_pypi_client(cache: Path) -> Path:
-    """Return the Python of an environment that holds PyPI's `realtime`."""
+    """Return the Python of an environment that holds PyPI's `supabase` and `realtime`."""
     return _needed(_pypi_client(cache)) / "venv" / "bin" / "python"
 
 

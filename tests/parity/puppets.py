@@ -157,6 +157,16 @@ class Client:
     def set_auth(self, token: str) -> None:
         self.process.ask("set_auth", client=self.name, token=token)
 
+    def query(self, *calls: Sequence[object]) -> dict[str, Any]:
+        """Make calls of the data API in a row, such as `["from", "t"], ["select", "*"]`; return what they came to."""
+        answered: dict[str, Any] = self.process.ask("query", client=self.name, calls=calls)
+        return answered
+
+    def auth(self, method: str, *given: object) -> dict[str, Any]:
+        """Call a function of `supabase.auth`, and return its data and error."""
+        answered: dict[str, Any] = self.process.ask("auth", client=self.name, method=method, given=given)
+        return answered
+
     def disconnect(self) -> None:
         """Close the socket without leaving any channel, as a closed tab does."""
         self.process.ask("disconnect", client=self.name)

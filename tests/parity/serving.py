@@ -32,7 +32,7 @@ class TidewireServer:
 
     def __init__(self, database_url: str, folder: Path) -> None:
         self.database_url = database_url
-        self._log = folder / "serve.log"
+        self.log_file = folder / "serve.log"
         self._process: subprocess.Popen[bytes] | None = None
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
@@ -48,11 +48,11 @@ class TidewireServer:
             "TIDEWIRE_PUBLISHABLE_KEYS": PUBLISHABLE_KEY,
             "TIDEWIRE_SLOT": f"parity_{self.port}",  # names of slots are shared by all databases of a cluster
         }
-        with self._log.open("ab") as log:
+        with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 [COMMAND, "serve", "--port", str(self.port)],
                 env=environment(self.database_url) | settings,
-                cwd=self._log.parent,
+                cwd=self.log_file.parent,
                 stdout=log,
                 stderr=log,
             )
@@ -77,7 +77,7 @@ class TidewireServer:
 
     @property
     def log(self) -> str:
-        return self._log.read_text(errors="replace")[-5000:]
+        return self.log_file.read_text(errors="replace")[-5000:]
 
     def _ready_or_gone(self) -> bool:
         assert self._process is not None

@@ -88,6 +88,9 @@ def test_administrators(told: dict[str, Any]) -> None:
     assert told["changed"]["data"]["user"]["user_metadata"] == {"b": 2}
     assert code(told["banned"]) == "user_banned"
     assert told["deleted"]["error"] is None
+    link = told["link"]["data"]
+    assert link["properties"]["verification_type"] == "magiclink"
+    assert told["byHash"]["data"]["user"]["id"] == link["user"]["id"]
     assert code(told["gone"]) == "user_not_found"
     assert code(told["notAdmin"]) == "not_admin"
 
@@ -95,5 +98,7 @@ def test_administrators(told: dict[str, Any]) -> None:
 def test_codes_and_strangers(told: dict[str, Any]) -> None:
     assert told["otp"]["error"] is None
     assert told["recover"]["error"] is None
+    assert told["reauthenticate"]["error"] is None
+    assert told["pkce"]["error"] is None
     assert code(told["noCode"]) == "otp_expired"
     assert code(told["anonymous"]) == "anonymous_provider_disabled"

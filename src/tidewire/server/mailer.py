@@ -38,11 +38,15 @@ class Mailer(Protocol):
 class ConsoleMailer:
     """Shows what would be sent. Only for development: the links sign people in."""
 
-    def __init__(self, write: Callable[[str], None] = print) -> None:
-        self._write = write
+    def __init__(self, write: Callable[[str], None] | None = None) -> None:
+        self._write = write or _show
 
     async def send(self, mail: Mail) -> None:
         self._write(f"--- e-mail to {mail.to}: {mail.subject}\n{mail.text}\n---")
+
+
+def _show(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - at once, also where the output is a file
 
 
 class SmtpMailer:

@@ -9,6 +9,11 @@ const transport = globalThis.WebSocket ?? require('ws') // Node 20 has none of i
 const make = (given) =>
   createClient(url, given, { auth: { autoRefreshToken: false, persistSession: false }, realtime: { transport } })
 
+class Store extends Map {
+  getItem = (name) => this.get(name) ?? null
+  setItem = (name, value) => void this.set(name, value)
+  removeItem = (name) => void this.delete(name)
+}
 const said = ({ data, error }) => ({ data, error: error && { name: error.name, code: error.code, status: error.status } })
 const password = 'correct horse'
 const told = {}
@@ -41,6 +46,16 @@ const id = told.made.data.user?.id
 told.found = said(await admin.getUserById(id))
 told.changed = said(await admin.updateUserById(id, { ban_duration: '1h', user_metadata: { b: 2 } }))
 told.banned = said(await make(key).auth.signInWithPassword({ email: `made-${email}`, password }))
+const linked = await admin.generateLink({ type: 'magiclink', email })
+told.link = said(linked)
+told.byHash = said(
+  await make(key).auth.verifyOtp({ type: 'magiclink', token_hash: linked.data.properties?.hashed_token }),
+)
+told.reauthenticate = said(await here.auth.reauthenticate())
+told.pkce = said(
+  await createClient(url, key, { auth: { flowType: 'pkce', persistSession: true, autoRefreshToken: false, storage: new Store() }, realtime: { transport } })
+    .auth.signInWithOtp({ email: `pkce-${email}` }),
+)
 told.deleted = said(await admin.deleteUser(id))
 told.gone = said(await admin.getUserById(id))
 told.notAdmin = said(await make(key).auth.admin.listUsers())

@@ -56,6 +56,17 @@ export function makePuppet({ createClient, tell: tellText, transport }) {
       tokens.set(client, token)
       await clients.get(client).realtime.setAuth(token)
     },
+    // Calls of the data API in a row, such as [["from", "t"], ["select", "*"]], and what they came to.
+    async query({ client, calls }) {
+      let query = clients.get(client)
+      for (const [method, ...given] of calls) query = query[method](...given)
+      const { status, count, data, error } = await query
+      return { status, count, data, error }
+    },
+    async auth({ client, method, given }) {
+      const { data, error } = await clients.get(client).auth[method](...given)
+      return { data, error: error && { code: error.code, status: error.status } }
+    },
     disconnect: ({ client }) => clients.get(client).realtime.disconnect(),
     close({ client }) {
       const { realtime } = clients.get(client)
