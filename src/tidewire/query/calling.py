@@ -18,7 +18,6 @@ from tidewire.query.scope import Scope
 from tidewire.query.statement import NOTHING, Sql, compose, joined, name, parameter, type_text
 
 SHOWN_ARGUMENTS = 20
-_JSON = frozenset({"json", "jsonb"})
 
 
 class Call(Struct, frozen=True):
@@ -70,7 +69,7 @@ def call_by_body(schema: Schema, key: tuple[str, str], body: bytes, columns: tup
         members = None
     given = columns if columns is not None else None if members is None else tuple(members)
     named = [function for function in overloads if given is not None and _takes(function, given)]
-    raw = [function for function in overloads if _takes_json(function)]
+    raw = [function for function in overloads if function.takes_json]
     if not named and raw:
         return Call(raw[0], parameter(text, raw[0].arguments[0].type))
     if given is None:
@@ -157,13 +156,7 @@ def _named(argument: Argument, value: Sql) -> Sql:
 
 def _takes(function: Function, given: Sequence[str]) -> bool:
     names = {argument.name for argument in function.arguments if argument.name}
-    required = {argument.name for argument in function.arguments if not argument.has_default and not argument.variadic}
-    return required <= set(given) <= names
-
-
-def _takes_json(function: Function) -> bool:
-    arguments = function.arguments
-    return len(arguments) == 1 and not arguments[0].name and arguments[0].type in _JSON
+    return set(function.required) <= set(given) <= names
 
 
 def _choose(schema: Schema, key: tuple[str, str], given: Sequence[str]) -> Function:

@@ -11,6 +11,13 @@ _escaped = re.compile(r"\\(.)", re.DOTALL)
 MAX_NAME_BYTES = 63
 
 
+def as_name(text: str, *, quoted: bool = False) -> str:
+    """Return how a parameter has to write a name, so that `Cursor.name` reads it: in quotes where it must be."""
+    if not quoted and _bare.fullmatch(text) and text == text.strip(" "):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 class Cursor:
     """Reads `text` from the left; `what` names it in errors. Every method raises QueryError where it cannot read."""
 

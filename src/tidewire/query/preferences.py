@@ -1,6 +1,6 @@
 """The headers Prefer and Accept become choices. What is unknown is ignored, unless the client is strict."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -23,6 +23,12 @@ MEDIA_TYPES = {
     "application/vnd.pgrst.object+json": "object",
     "application/vnd.pgrst.object": "object",
     "text/csv": "csv",
+}
+DOCUMENT_TYPES = {
+    "*/*": "application/openapi+json",
+    "application/*": "application/openapi+json",
+    "application/openapi+json": "application/openapi+json",
+    "application/json": "application/json",
 }
 CONTENT_TYPES = {
     "json": "application/json; charset=utf-8",
@@ -101,9 +107,16 @@ def parse_accept(header: str) -> Media:
         form = MEDIA_TYPES.get(kind)
         if form is not None:
             return Media(form, form != "csv" and "nulls=stripped" in options)
-    raise QueryError(
-        406, "PGRST107", "None of these media types are available", hint=f"ask for one of {', '.join(MEDIA_TYPES)}"
-    )
+    raise _unavailable(MEDIA_TYPES)
+
+
+def choose_document(header: str) -> str:
+    """Return the media type under which the client accepts a description of the schema."""
+    kinds = [part.split(";")[0].strip().lower() for part in (header.strip() or "*/*").split(",")]
+    chosen = next((DOCUMENT_TYPES[kind] for kind in kinds if kind in DOCUMENT_TYPES), None)
+    if chosen is None:
+        raise _unavailable(DOCUMENT_TYPES)
+    return chosen
 
 
 def choose_schema(method: str, headers: Mapping[str, str], schemas: tuple[str, ...]) -> str:
@@ -114,3 +127,9 @@ def choose_schema(method: str, headers: Mapping[str, str], schemas: tuple[str, .
             406, "PGRST106", "Invalid schema", hint=f"Only the following schemas are exposed: {', '.join(schemas)}"
         )
     return wanted
+
+
+def _unavailable(known: Iterable[str]) -> QueryError:
+    return QueryError(
+        406, "PGRST107", "None of these media types are available", hint=f"ask for one of {', '.join(known)}"
+    )

@@ -8,6 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+_JSON = frozenset({"json", "jsonb"})
+
 
 class Column(Struct, frozen=True):
     """One column of a table; `type` is what format_type says, qualified where it is not in pg_catalog."""
@@ -65,6 +67,16 @@ class Function(Struct, frozen=True):
     returns_table: tuple[str, str] | None
     volatility: Literal["immutable", "stable", "volatile"]
     is_void: bool
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The names of the arguments that have to be given."""
+        return tuple(each.name for each in self.arguments if not each.has_default and not each.variadic)
+
+    @property
+    def takes_json(self) -> bool:
+        """Whether it takes any JSON, as its only argument, which has no name."""
+        return len(self.arguments) == 1 and not self.arguments[0].name and self.arguments[0].type in _JSON
 
 
 class Schema(Struct, frozen=True):

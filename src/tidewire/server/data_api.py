@@ -26,6 +26,7 @@ from tidewire.query.errors import QueryError
 from tidewire.query.limits import Limits
 from tidewire.query.schema import Schema
 from tidewire.server.cors import allow
+from tidewire.server.data_document import Documents
 from tidewire.server.data_request import read_request
 from tidewire.server.request_parts import token_of
 
@@ -59,6 +60,7 @@ class DataApi:
         self._schemas = schemas
         self._runner = runner
         self._limits = limits
+        self._documents = Documents(runner, limits)
         self._at_once = 0
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -89,6 +91,9 @@ class DataApi:
         claims = await self._authenticate(request)
         asked = await read_request(request, below=PREFIX, most_bytes=self._limits.max_body_bytes)
         schema = await self._schemas.get()
+        if not asked.path and asked.method in {"GET", "HEAD"}:
+            base = f"{request.scope.get('root_path', '')}{PREFIX}"
+            return await self._documents.answer(asked, claims, schema, base=base)
         try:
             return await self._run(asked, claims, schema)
         except QueryError as refused:
