@@ -117,7 +117,7 @@ def _stop_orphans() -> None:
 
 
 @contextmanager
-def _serving(templates: Templates, version: str, settings: dict[str, str]) -> Iterator[EmbeddedPostgres]:
+def serving_postgres(templates: Templates, version: str, settings: dict[str, str]) -> Iterator[EmbeddedPostgres]:
     bin_dir = programs_folder(version)
     with open_folder() as root:
         templates.copy_to(root / "server", version)
@@ -128,7 +128,7 @@ def _serving(templates: Templates, version: str, settings: dict[str, str]) -> It
 @pytest.fixture(scope="session")
 def server(templates: Templates) -> Iterator[EmbeddedPostgres]:
     """Return the session's server of the bundled version. Do not stop or reconfigure it: see `make_server`."""
-    with _serving(templates, "embedded-18", {}) as running:
+    with serving_postgres(templates, "embedded-18", {}) as running:
         yield running
 
 
@@ -138,7 +138,7 @@ def any_server(request: pytest.FixtureRequest, templates: Templates) -> Iterator
     if request.param == "embedded-18":
         yield request.getfixturevalue("server")
         return
-    with _serving(templates, request.param, {}) as running:
+    with serving_postgres(templates, request.param, {}) as running:
         yield running
 
 
@@ -155,7 +155,7 @@ def make_server(templates: Templates) -> Iterator[MakeServer]:
     with ExitStack() as stack:
 
         def make(version: str = "embedded-18", **settings: str) -> EmbeddedPostgres:
-            return stack.enter_context(_serving(templates, version, settings))
+            return stack.enter_context(serving_postgres(templates, version, settings))
 
         yield make
 

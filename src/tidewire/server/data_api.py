@@ -25,6 +25,7 @@ from tidewire.query.answer import Answer, Row
 from tidewire.query.errors import QueryError
 from tidewire.query.limits import Limits
 from tidewire.query.schema import Schema
+from tidewire.server.any_text import ANY_TEXT
 from tidewire.server.cors import allow
 from tidewire.server.data_document import Documents
 from tidewire.server.data_request import read_request
@@ -67,7 +68,7 @@ class DataApi:
         """Return the routes of PREFIX and everything below it."""
         return [
             Route(path, endpoint, methods=methods)
-            for path in (PREFIX, f"{PREFIX}/{{path:path}}")
+            for path in (PREFIX, f"{PREFIX}/{{path:{ANY_TEXT}}}")
             for endpoint, methods in ((self.answer, METHODS), (allow, ["OPTIONS"]))
         ]
 
