@@ -20,10 +20,11 @@ import tidewire
 from tests.support.injection_corpus import CORPUS, FOREIGN, MARK, Hostile
 from tests.support.injection_places import OWN_COLUMNS, PLACES, Sending, in_url
 from tests.support.log import execute
-from tests.support.postgres import Templates, fresh_database, serving_postgres
+from tests.support.postgres import fresh_database
 from tests.support.server import RealtimeServer, migrate, realtime, token
-from tests.support.statement_log import LOGGED, OwnWords, Sent, StatementLog
+from tests.support.statement_log import OwnWords, Sent, StatementLog
 from tests.support.tables import open_pool
+from tidewire.postgres.embedded import EmbeddedPostgres
 from tidewire.postgres.schema_cache import SchemaCache
 from tidewire.query.schema import Schema
 
@@ -69,12 +70,13 @@ TABLES: Final = (
 
 
 @pytest.fixture(scope="module")
-def dsn(templates: Templates) -> Iterator[str]:
-    with serving_postgres(templates, "embedded-18", dict(LOGGED)) as server, fresh_database(server) as made:
+def dsn(logging_server: EmbeddedPostgres) -> Iterator[str]:
+    with fresh_database(logging_server) as made:
         migrate(made)
         execute(made, *TABLES)
         execute(made, f"create role {LOGIN} login password 'x' noinherit", f"grant {ROLES} to {LOGIN}")
         yield made
+    execute(logging_server.dsn(), f"drop role {LOGIN}")
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +87,9 @@ def served(dsn: str) -> Iterator[RealtimeServer]:
 
 
 @pytest.fixture(scope="module")
-def log(dsn: str) -> StatementLog:
-    return StatementLog(dsn, LOGIN)
+def log(dsn: str) -> Iterator[StatementLog]:
+    with closing(StatementLog(dsn, LOGIN)) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

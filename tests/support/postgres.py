@@ -26,6 +26,16 @@ from tidewire.postgres.embedded_process import Postmaster, running
 
 VERSIONS: dict[str, str | None] = {"embedded-18": None, "debian-15": "/usr/lib/postgresql/15/bin"}
 FAST = {"fsync": "off", "shared_buffers": "32MB", "wal_sender_timeout": "10s"}
+LOGGED = {
+    "logging_collector": "on",
+    "log_destination": "jsonlog",
+    "log_filename": "statements.log",
+    "log_rotation_size": "0",
+    "log_statement": "all",
+    "log_min_duration_statement": "0",  # this names a text when it is parsed, also when nothing comes of it
+    "log_parameter_max_length": "-1",
+    "log_parameter_max_length_on_error": "-1",
+}
 DROP_LIMIT_S = 10.0
 TEMPORARY = "/tmp"  # noqa: S108 - mkdtemp makes the folders; a socket path must be short
 FOLDER_PREFIX = "tw-"
@@ -117,7 +127,7 @@ def _stop_orphans() -> None:
 
 
 @contextmanager
-def serving_postgres(templates: Templates, version: str, settings: dict[str, str]) -> Iterator[EmbeddedPostgres]:
+def _serving(templates: Templates, version: str, settings: dict[str, str]) -> Iterator[EmbeddedPostgres]:
     bin_dir = programs_folder(version)
     with open_folder() as root:
         templates.copy_to(root / "server", version)
@@ -128,7 +138,14 @@ def serving_postgres(templates: Templates, version: str, settings: dict[str, str
 @pytest.fixture(scope="session")
 def server(templates: Templates) -> Iterator[EmbeddedPostgres]:
     """Return the session's server of the bundled version. Do not stop or reconfigure it: see `make_server`."""
-    with serving_postgres(templates, "embedded-18", {}) as running:
+    with _serving(templates, "embedded-18", {}) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def logging_server(templates: Templates) -> Iterator[EmbeddedPostgres]:
+    """Return a server of the session that logs every statement, for `StatementLog` to read."""
+    with _serving(templates, "embedded-18", LOGGED) as running:
         yield running
 
 
@@ -138,7 +155,7 @@ def any_server(request: pytest.FixtureRequest, templates: Templates) -> Iterator
     if request.param == "embedded-18":
         yield request.getfixturevalue("server")
         return
-    with serving_postgres(templates, request.param, {}) as running:
+    with _serving(templates, request.param, {}) as running:
         yield running
 
 
@@ -155,7 +172,7 @@ def make_server(templates: Templates) -> Iterator[MakeServer]:
     with ExitStack() as stack:
 
         def make(version: str = "embedded-18", **settings: str) -> EmbeddedPostgres:
-            return stack.enter_context(serving_postgres(templates, version, settings))
+            return stack.enter_context(_serving(templates, version, settings))
 
         yield make
 

@@ -14,18 +14,6 @@ from tests.support.log import fetch
 from tests.support.waiting import wait_until
 from tidewire.query.schema import Schema
 
-LOGGED: Final = {
-    "logging_collector": "on",
-    "log_destination": "jsonlog",
-    "log_filename": "statements.log",
-    "log_rotation_size": "0",
-    "log_statement": "all",
-    "log_min_duration_statement": "0",  # this names a text when it is parsed, also when nothing comes of it
-    "log_parameter_max_length": "-1",
-    "log_parameter_max_length_on_error": "-1",
-}
-"""Settings of a server whose log can be read here."""
-
 _MESSAGE: Final = re.compile(
     r"(?:duration: [0-9.]+ ms  )?(?:statement|(?:parse|bind|execute) (?P<plan>[^ :]+)): (?P<text>.*)", re.DOTALL
 )
@@ -49,13 +37,16 @@ class Sent(Struct, frozen=True):
 
 
 class StatementLog:
-    """The statements of one user. `watched` gathers what is sent while a block runs."""
+    """The statements of one user of a `logging_server`. `watched` gathers what is sent while a block runs."""
 
     def __init__(self, dsn: str, user: str) -> None:
-        self._dsn = dsn
+        self._marks = psycopg.connect(dsn, autocommit=True)
         self._user = user
         data = Path(fetch(dsn, "show data_directory"))
         self._file = data / str(fetch(dsn, "show log_directory")) / "statements.json"
+
+    def close(self) -> None:
+        self._marks.close()
 
     @contextmanager
     def watched(self) -> Iterator[list[Sent]]:
@@ -67,8 +58,7 @@ class StatementLog:
     def _read(self, start: int) -> Iterator[Sent]:
         """Read up to a statement of our own, which the log has only after all the others."""
         mark = f"end of block at {start}".encode()
-        with psycopg.connect(self._dsn) as connection:
-            connection.execute(b"select '" + mark + b"'")
+        self._marks.execute(b"select '" + mark + b"'")
         wait_until(lambda: mark in self._since(start))
         for line in self._since(start).splitlines():
             record = json.loads(line)
