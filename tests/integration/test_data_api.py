@@ -221,6 +221,7 @@ def test_schemas(served: RealtimeServer) -> None:
         ("GET", "notes?body=eq.%00", None, (400, "PGRST100")),
         ("GET", "notes?body=eq.%ff", None, (400, "PGRST100")),
         ("GET", "%ff", None, (400, "PGRST125")),
+        ("GET", "no%0Awhere%0A", None, (404, "PGRST205")),
         ("GET", "notes?" + "&".join(["id=eq.1"] * 1001), None, (400, "PGRST100")),
         ("GET", "notes?select=nowhere(*)", None, (400, "PGRST200")),
         ("GET", "secrets", None, (403, "42501")),

@@ -33,7 +33,7 @@ BOB: Final = "00000000-0000-4000-8000-00000000b0b0"
 LOGIN: Final = "api_login"
 ROLES: Final = "anon, authenticated, service_role"
 LIMIT_S: Final = 10.0
-SHARE: Final = 6
+SHARE: Final = 10
 """Without the long form, each text is tried in one of so many places, and each place with as much of the corpus."""
 
 TABLES: Final = (

@@ -110,5 +110,6 @@ def test_the_pattern_of_a_filter_knows_every_operator(operator: str) -> None:
 def test_types_of_which_only_the_name_is_known() -> None:
     assert type_schema("integer[]")["items"]["type"] == ["integer", "null"]
     assert type_schema("timestamp with time zone")["format"] == "date-time"
+    assert type_schema("bigint")["type"] == ["integer", "null"], "a function may return NULL"
     assert type_schema("public.mood") == {"x-postgres-type": "public.mood"}
-    assert type_schema("inet")["type"] == "string"
+    assert type_schema("inet")["type"] == ["string", "null"]

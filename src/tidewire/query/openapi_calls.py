@@ -97,5 +97,5 @@ def _answers(functions: list[Function]) -> dict[str, Part]:
 
 def _value(function: Function) -> Part:
     """Return the schema of what a function returns; a table's rows are not repeated here, as a role may not see all."""
-    one: Part = {"type": "object"} if function.returns_table else type_schema(function.returns)
+    one: Part = {"type": ["object", "null"]} if function.returns_table else type_schema(function.returns)
     return {"type": "array", "items": one} if function.returns_set else one

@@ -42,12 +42,12 @@ def column_schema(column: UsableColumn, *, nullable: bool) -> Schema:
 
 
 def type_schema(type_name: str) -> Schema:
-    """Return the schema of the values of a type of which only the name is known."""
+    """Return the schema of what a function takes or returns, of which only the type's name is known: it may be NULL."""
     element = type_name.removesuffix("[]")
     known = _TYPES.get(element)
     # What is written with its schema is somebody's own type, and may be anything.
     schema = dict(known) if known is not None else {} if "." in element else dict(_TEXT)
-    return {**(_array_of(schema) if element != type_name else schema), "x-postgres-type": type_name}
+    return {**_or_null(_array_of(schema) if element != type_name else schema), "x-postgres-type": type_name}
 
 
 def _array_of(element: Schema) -> Schema:
