@@ -27,6 +27,8 @@ PLENTY: Final[dict[str, Any]] = {
     "mails_per_h": 1_000_000,
     "anonymous_sign_in": True,
     "events_per_s": 1_000_000,
+    "requests_per_s_per_address": 1e6,
+    "requests_per_s_per_token": 1e6,
 }
 DEEP: Final = b"[" * 10_000 + b"]" * 10_000
 

@@ -23,6 +23,7 @@ EXPOSED_HEADERS: Final = (
     "Content-Location",
     "Content-Profile",
     "Content-Range",
+    "ETag",
     "Link",
     "Location",
     "Preference-Applied",
