@@ -9,12 +9,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from tidewire import assemble
-from tidewire.bench import changes, decode, fanout, latency, match, memory, rls
+from tidewire.bench import changes, data, decode, fanout, latency, match, memory, rls
 from tidewire.bench.report import Report
 from tidewire.cli.output import err, out, print_json
 
 BENCHMARKS: dict[str, Callable[..., Report]] = {
     "changes": changes.run,
+    "data": data.run,
     "decode": decode.run,
     "fanout": fanout.run,
     "latency": latency.run,
@@ -28,6 +29,7 @@ class Name(StrEnum):
     """Which measurement."""
 
     CHANGES = "changes"
+    DATA = "data"
     DECODE = "decode"
     FANOUT = "fanout"
     LATENCY = "latency"
