@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import pytest
-from joserfc.jwk import OctKey
+from joserfc.jwk import Key, OctKey
 
 from tests.support.tokens import (
     CLAIMS,
@@ -22,6 +22,7 @@ from tests.support.tokens import (
     sign,
     sign_bytes,
 )
+from tidewire.hub import authorize
 from tidewire.hub.authorize import MAX_TOKEN_CHARS, Authorizer, sign_token
 from tidewire.hub.claim_checks import CLOCK_SKEW_S, ClaimChecks, check_expiry
 from tidewire.model.errors import ConfigurationError, TokenRefused
@@ -271,3 +272,58 @@ def test_what_is_no_secret_is_refused_without_being_shown(secret: str) -> None:
     with pytest.raises(ConfigurationError, match="JWT secret") as caught:
         Authorizer(clock=lambda: NOW_S, secrets=(secret,))
     assert not secret or secret not in repr(caught.value)
+
+
+# --- what is remembered -------------------------------------------------------------------------------------------
+
+
+class Changing:
+    """A key set of one key, which may be taken away or exchanged."""
+
+    def __init__(self, key: Key | None) -> None:
+        self.key = key
+
+    async def find(self, kid: str, key_type: str) -> Key | None:  # noqa: ARG002 - the contract's parameters
+        return self.key
+
+
+async def test_a_signature_that_was_verified_counts_only_as_long_as_its_key() -> None:
+    keys = Changing(OctKey.import_key(SECRET))
+    verifier = authorizer(keys=keys, secrets=())
+    good = sign(kid="one")
+    for _ in range(2):
+        assert (await verifier.authorize(good)).subject == "ada"
+    for gone in (None, OctKey.import_key(OTHER_SECRET)):
+        keys.key = gone
+        with pytest.raises(TokenRefused):
+            await verifier.authorize(good)
+    keys.key = OctKey.import_key(SECRET)
+    assert (await verifier.authorize(good)).subject == "ada"
+
+
+async def test_a_token_that_was_good_expires() -> None:
+    now_s = float(NOW_S)
+    verifier = authorizer(clock=lambda: now_s)
+    await verifier.authorize(sign())
+    now_s += 3600
+    with pytest.raises(TokenRefused, match="expired"):
+        await verifier.authorize(sign())
+
+
+async def test_a_token_that_differs_in_its_signature_is_another_one() -> None:
+    verifier = authorizer()
+    good = sign()
+    await verifier.authorize(good)
+    head, _, signature = good.rpartition(".")
+    swapped = signature[0].swapcase() if signature[0].isalpha() else "A"
+    with pytest.raises(TokenRefused):
+        await verifier.authorize(f"{head}.{swapped}{signature[1:]}")
+
+
+async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authorize, "MOST_REMEMBERED", 3)
+    verifier = authorizer()
+    for number in range(10):
+        await verifier.authorize(sign(team=number))
+    await verifier.authorize(sign(team="x" * authorize.MOST_REMEMBERED_CHARS))
+    assert len(verifier._verified) == 3

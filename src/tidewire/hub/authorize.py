@@ -22,6 +22,10 @@ from tidewire.model.reasons import SIGNATURE_INVALID, TOKEN_INVALID, signer_miss
 MAX_TOKEN_CHARS: Final = 16 * 1024
 """Ten times what identity providers issue; whatever is longer is not even decoded."""
 
+MOST_REMEMBERED: Final = 4096
+MOST_REMEMBERED_CHARS: Final = 4096
+"""Verified signatures are remembered, of tokens that are not very long: verifying takes longer than all else."""
+
 KEY_TYPES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("HS256", "HS384", "HS512"), "oct"),
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
@@ -64,19 +68,35 @@ class Authorizer:
         self._keys = keys or NoKeys()
         self._opaque_keys = tuple((key.encode(), role) for key, role in (opaque_keys or {}).items())
         self._checks = checks or ClaimChecks()
+        self._verified: dict[str, _Verified] = {}
+        """What tokens say whose signature was verified, the one that was used last at the end.
+
+        It counts for as long as the key is one that the token may be signed with. Claims are checked each time.
+        """
 
     async def authorize(self, token: str) -> Claims:
         """Return who is asking. Raises TokenRefused."""
         if token.startswith("sb_"):
             return self._look_up(token)
+        known = self._verified.pop(token, None)
+        if known is None or not any(key is known.key for key in await self._candidates(known.header)):
+            known = await self._verify(token)
+        if len(token) <= MOST_REMEMBERED_CHARS:
+            self._verified[token] = known
+            if len(self._verified) > MOST_REMEMBERED:
+                del self._verified[next(iter(self._verified))]
+        return check_claims(known.values, self._checks, self._clock())
+
+    async def _verify(self, token: str) -> "_Verified":
         signed = _parse(token)
         header = _read_header(signed)
         candidates = await self._candidates(header)
         if not candidates:
             raise TokenRefused(signer_missing(header.kid))
-        if not any(_verifies(signed, key) for key in candidates):
-            raise TokenRefused(SIGNATURE_INVALID)
-        return check_claims(_read_payload(signed), self._checks, self._clock())
+        for key in candidates:
+            if _verifies(signed, key):
+                return _Verified(header, key, _read_payload(signed))
+        raise TokenRefused(SIGNATURE_INVALID)
 
     def _look_up(self, key: str) -> Claims:
         """Compare with every key and never stop early, so that the time taken tells nothing about any of them."""
@@ -125,6 +145,14 @@ class _Header(Struct, frozen=True):
     kid: str | None = None
     crit: Any = UNSET
     b64: Any = UNSET
+
+
+class _Verified(Struct, frozen=True):
+    """What a genuine token says, and the key that proves it."""
+
+    header: _Header
+    key: Key
+    values: Mapping[str, Any]
 
 
 class _Registry(jws.JWSRegistry):
