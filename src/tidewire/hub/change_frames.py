@@ -14,7 +14,7 @@ from tidewire.match.sight import Sight, told_as
 from tidewire.match.subscription import Receivers
 from tidewire.model.change import Change
 from tidewire.model.errors import DecodeError
-from tidewire.model.position import Lsn, StreamPosition, format_lsn
+from tidewire.model.position import Lsn, Seen, StreamPosition, format_lsn
 from tidewire.wire import payloads
 from tidewire.wire.change_body import MAX_RECORD_BYTES, ChangeBodies
 from tidewire.wire.message import Message
@@ -34,13 +34,19 @@ class ChangeFrames:
         epoch = self._epoch()
         return StreamPosition(epoch, Lsn(lsn), index) if epoch else None
 
-    def frames(self, delivery: Delivery[Sight], commit_time_us: int) -> Iterator[tuple[Parcel, str, Sequence[int]]]:
-        """Yield each message with its topic on the wire and the connections that are to get it."""
+    def frames(
+        self, delivery: Delivery[Sight], commit_time_us: int, *, seen: Seen | None = None
+    ) -> Iterator[tuple[Parcel, str, Sequence[int]]]:
+        """Yield each message with its topic on the wire and the connections that are to get it.
+
+        Those who have `seen` some of what is still to come are told so with the position.
+        """
         change, sight = delivery.change, delivery.answer
         operation = told_as(change, sight, moves=delivery.moves)
         if operation is None or not is_whole(change):
             return
         epoch = self._epoch()
+        more = "" if seen is None or change.lsn >= seen.until else str(seen)
         data = self._bodies.write(
             change,
             commit_time_us,
@@ -48,7 +54,7 @@ class ChangeFrames:
             columns=_columns(delivery.select, sight.columns),
             old_columns=_columns(delivery.select, sight.old_columns),
             errors=sight.errors,
-            position=f"{epoch}.{change.lsn:x}.{change.index:x}" if epoch else None,
+            position=f"{epoch}.{change.lsn:x}.{change.index:x}{more}" if epoch else None,
         )
         for receivers in delivery.receivers:
             parcel, topic = _frame(receivers, data, operation)

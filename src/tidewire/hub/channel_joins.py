@@ -210,7 +210,7 @@ class ChannelJoins:
         found[1].since = AWAY
         self._services.subscriptions.forget(self._connection.number, channel)
         self._services.counts["channels_set_back"] += 1
-        plan = Plan(otherwise=(position.lsn, position.index), position=position, recovered=True)
+        plan = Plan(otherwise=position, position=position, recovered=True)
         self._ask(question, lambda asked: self._go_back(asked, judged, plan))
         return True
 

@@ -4,12 +4,13 @@ Keeps no rows: those are the bus's, for as long as its past reaches.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from tidewire.hub.commits import Commits
 from tidewire.model.change import Resync, Transaction
 from tidewire.model.errors import SubscriberLagged
-from tidewire.model.position import MAX_INDEX, Lsn, StreamPosition
+from tidewire.model.position import MAX_INDEX, MAX_POSITION_CHARS, Lsn, Seen, StreamPosition
 from tidewire.ports import CHANGES, Bus, Envelope
 from tidewire.wal.envelope import decode
 
@@ -24,8 +25,11 @@ MOST_MARKS: Final = 500_000
 class History:
     """`mark` every message of the stream as it is read, and `begin` it when everything that commits will come."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, written: Callable[[], int] = lambda: 0) -> None:
+        """`written` says how far of the log everything that committed is on the bus."""
         self.epoch = ""
+        self.written = written
+        self.commits = Commits()
         self._bus = bus
         self._keys: list[str] = []
         self._sequences: list[int] = []
@@ -40,25 +44,45 @@ class History:
         if self._floor is None:
             self._floor = _key(lsn - 1, MAX_INDEX)
 
-    def mark(self, envelope: Envelope) -> None:
+    def mark(self, envelope: Envelope, item: Transaction | Resync) -> None:
         """Note where a message lies."""
         _, epoch, *place = envelope.key.split(".", 2)
         if epoch != self.epoch:
             self._restart(epoch)
         self._newest = envelope.sequence
-        if not place:  # a new history opens, and all of it will come
+        if not place or isinstance(item, Resync):  # a new history opens, and all of it will come
             self._floor = ""
             return
+        self.commits.add(item.xid)
         self._keys.append(place[0])
         self._sequences.append(envelope.sequence)
         if len(self._keys) > MOST_MARKS:
             half = MOST_MARKS // 2
             self._floor = self._keys[half - 1]
             del self._keys[:half], self._sequences[:half]
+            self.commits.drop(half)
 
     def start(self, lsn: Lsn) -> StreamPosition | None:
         """Return the position of whoever is to hear of everything that commits at `lsn` or behind it."""
         return StreamPosition(self.epoch, Lsn(max(lsn - 1, 0)), MAX_INDEX) if self.epoch else None
+
+    def after_list(self, visible: int, seen: Seen) -> StreamPosition | None:
+        """Return the position of whoever read a list, to hear of what is not in it; None where there is none.
+
+        `visible` is what `commits.visible` was before the list was asked for.
+        """
+        if self._floor is None:
+            return None
+        place = self.commits.first_unseen(visible, seen.snapshot)
+        if place is None:
+            return None
+        if place < len(self._keys):
+            lsn = _lsn_of(self._keys[place]) - 1  # in front of a whole transaction
+        else:
+            newest = self._keys[-1] if self._keys else self._floor
+            lsn = _lsn_of(newest) if newest else 0
+        position = StreamPosition(self.epoch, Lsn(lsn), MAX_INDEX, seen)
+        return position if len(str(position)) <= MAX_POSITION_CHARS else None
 
     async def refuses(self, position: StreamPosition) -> str | None:
         """Return why nobody can continue from there, or None."""
@@ -91,6 +115,11 @@ class History:
         self._floor = None
         self._keys.clear()
         self._sequences.clear()
+        self.commits.begin_anew()
+
+
+def _lsn_of(key: str) -> int:
+    return int(key[:16], 16)
 
 
 def _key(lsn: int, index: int) -> str:

@@ -13,11 +13,11 @@ TURN_BYTES: Final = 256 * 1024
 
 
 async def transactions(
-    bus: Bus, *, after: int | None = None, mark: Callable[[Envelope], None] | None = None
+    bus: Bus, *, after: int | None = None, mark: Callable[[Envelope, Transaction | Resync], None] | None = None
 ) -> AsyncGenerator[Transaction | Resync, None]:
     """Follow the stream from now, or from just after a sequence of `CHANGES`; close the generator when you stop.
 
-    `mark` is given each message before what is in it is yielded.
+    `mark` is given each message, and what is in it, before that is yielded.
 
     The subscription begins with the first step of the iteration. On a Resync forget what you know and load again. A
     part that follows a reconnection may repeat events: drop those whose (LSN, index) is not beyond the last one. Raises
@@ -27,9 +27,10 @@ async def transactions(
     decoded_bytes = 0
     try:
         async for envelope in subscription:
+            item = decode(envelope.payload)
             if mark is not None:
-                mark(envelope)
-            yield decode(envelope.payload)
+                mark(envelope, item)
+            yield item
             decoded_bytes += len(envelope.payload)
             if decoded_bytes >= TURN_BYTES:
                 decoded_bytes = 0

@@ -19,10 +19,20 @@ class Snapshot(Struct, frozen=True):
     end: int
     running: frozenset[int] = frozenset()
 
+    @property
+    def oldest_running(self) -> int:
+        """The number before which every transaction was over."""
+        return min(self.running, default=self.end)
+
     def sees(self, xid: int) -> bool:
         """Say whether a transaction of the log, by its 32-bit number, had committed for whoever has this snapshot."""
         before = (self.end - xid) % _XIDS
         return 0 < before < _XIDS // 2 and self.end - before not in self.running
+
+
+def nearest(xid: int, known: int) -> int:
+    """Return the number with the same last 32 bits as `xid` that lies nearest to `known`."""
+    return known + (xid - known + _XIDS // 2) % _XIDS - _XIDS // 2
 
 
 def parse_snapshot(text: str) -> Snapshot:

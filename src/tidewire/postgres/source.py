@@ -84,6 +84,11 @@ class PostgresSource:
         """Wait until the first stream has begun: what commits from now on will be seen."""
         await self._started.wait()
 
+    @property
+    def flushed(self) -> int:
+        """How far of the log everything that committed has been handed out and confirmed."""
+        return self._told if self._standby is None else self._standby.flushed
+
     def confirm(self, lsn: Lsn) -> None:
         """Let Postgres forget everything up to `lsn`; it is told with the next status message."""
         self._confirmed = max(self._confirmed, lsn)
