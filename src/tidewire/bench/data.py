@@ -32,7 +32,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 PLAN: Final = Plan(
     rounds=5,
-    seconds=6.0,
+    seconds=4.0,
     rate=200.0,
     full_seconds=2.0,
     needs={
@@ -67,48 +67,54 @@ def run(*, quick: bool, bin_dir: str | None = None) -> Report:
 
 
 async def _measure(server: RealtimeServer, plan: Plan) -> Rounds:
-    rounds: Rounds = {}
-    numbers = count(0, 100_000)
     async with sides(server) as both:
+        measuring = _Measuring(server, both, plan)
         for question in QUESTIONS:
-            for side in (both.ours, both.plain):
-                await saturated_per_s(side(question), seconds=WARM_UP_S, first=next(numbers))
+            await measuring.warm_up(question)
         for _ in range(plan.rounds):
             for question in QUESTIONS:
-                await _measure_steady(server, both, question, plan, rounds, numbers)
-                await _measure_full(server, both, question, plan, rounds, numbers)
-    return rounds
+                await measuring.steady(question)
+                await measuring.full(question)
+    return measuring.rounds
 
 
-async def _measure_steady(
-    server: RealtimeServer, both: Sides, question: Question, plan: Plan, rounds: Rounds, numbers: "count[int]"
-) -> None:
-    """At a rate that leaves both sides idle most of the time: what a user of a service that is not full feels."""
-    name = question.name
-    before_s = server.process.cpu_s()
-    ours = await steady_ms(both.ours(question), rate=plan.rate, seconds=plan.seconds, first=next(numbers))
-    cpu_s = server.process.cpu_s() - before_s
-    plain = await steady_ms(both.plain(question), rate=plan.rate, seconds=plan.seconds, first=next(numbers))
-    for side, times_ms in (("", ours), ("psycopg_", plain)):
-        _add(rounds, f"{side}{name}_p50_ms", percentile(times_ms, 0.5))
-        _add(rounds, f"{side}{name}_p99_ms", percentile(times_ms, 0.99))
-    _add(rounds, f"overhead_{name}_p50_ms", percentile(ours, 0.5) - percentile(plain, 0.5))
-    _add(rounds, f"{name}_server_us", cpu_s / len(ours) * 1e6)
+class _Measuring:
+    """Takes figures of one question after the other, ours and plain psycopg's next to each other."""
 
+    def __init__(self, server: RealtimeServer, both: Sides, plan: Plan) -> None:
+        self.rounds: Rounds = {}
+        self._server = server
+        self._both = both
+        self._plan = plan
+        self._numbers = count(0, 100_000)  # nobody asks as many questions in one go, so no insert comes twice
 
-async def _measure_full(
-    server: RealtimeServer, both: Sides, question: Question, plan: Plan, rounds: Rounds, numbers: "count[int]"
-) -> None:
-    """With all clients asking without a pause, the time of an answer is only the number of clients by throughput."""
-    name = question.name
-    before_s = server.process.cpu_s()
-    ours = await saturated_per_s(both.ours(question), seconds=plan.full_seconds, first=next(numbers))
-    cpu_s = server.process.cpu_s() - before_s
-    plain = await saturated_per_s(both.plain(question), seconds=plan.full_seconds, first=next(numbers))
-    _add(rounds, f"full_{name}_per_s", ours)
-    _add(rounds, f"psycopg_full_{name}_per_s", plain)
-    _add(rounds, f"full_{name}_server_us", cpu_s / (ours * plan.full_seconds) * 1e6)
+    async def warm_up(self, question: Question) -> None:
+        for asks in (self._both.ours(question), self._both.plain(question)):
+            await saturated_per_s(asks, seconds=WARM_UP_S, first=next(self._numbers))
 
+    async def steady(self, question: Question) -> None:
+        """At a rate that leaves both sides idle most of the time: what a user of a service that is not full feels."""
+        name, rate, seconds = question.name, self._plan.rate, self._plan.seconds
+        before_s = self._server.process.cpu_s()
+        ours = await steady_ms(self._both.ours(question), rate=rate, seconds=seconds, first=next(self._numbers))
+        cpu_s = self._server.process.cpu_s() - before_s
+        plain = await steady_ms(self._both.plain(question), rate=rate, seconds=seconds, first=next(self._numbers))
+        for side, times_ms in (("", ours), ("psycopg_", plain)):
+            self._add(f"{side}{name}_p50_ms", percentile(times_ms, 0.5))
+            self._add(f"{side}{name}_p99_ms", percentile(times_ms, 0.99))
+        self._add(f"overhead_{name}_p50_ms", percentile(ours, 0.5) - percentile(plain, 0.5))
+        self._add(f"{name}_server_us", cpu_s / len(ours) * 1e6)
 
-def _add(rounds: Rounds, name: str, value: float) -> None:
-    rounds.setdefault(name, []).append(value)
+    async def full(self, question: Question) -> None:
+        """With all asking without a pause, where the time of an answer is only their number by the throughput."""
+        name, seconds = question.name, self._plan.full_seconds
+        before_s = self._server.process.cpu_s()
+        ours = await saturated_per_s(self._both.ours(question), seconds=seconds, first=next(self._numbers))
+        cpu_s = self._server.process.cpu_s() - before_s
+        plain = await saturated_per_s(self._both.plain(question), seconds=seconds, first=next(self._numbers))
+        self._add(f"full_{name}_per_s", ours)
+        self._add(f"psycopg_full_{name}_per_s", plain)
+        self._add(f"full_{name}_server_us", cpu_s / (ours * seconds) * 1e6)
+
+    def _add(self, name: str, value: float) -> None:
+        self.rounds.setdefault(name, []).append(value)

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from tidewire.bench.keep_alive import http_request
 from tidewire.query import request as query
+from tidewire.query.answer import Listing
 from tidewire.query.schema import Schema
 from tidewire.query.statement import Statement
 
@@ -35,18 +36,19 @@ class Question(Struct, frozen=True):
         headers = {**_HEADERS, "apikey": token, "authorization": f"Bearer {token}"}
         return http_request(self.method, f"/rest/v1/{self.path(number)}", headers, self.body(number))
 
-    def statement(self, schema: Schema) -> Callable[[int], Statement]:
-        """Plan it once, and return what the data API runs for N."""
+    def planned(self, schema: Schema) -> tuple[Callable[[int], Statement], Listing]:
+        """Plan it once, and return what the data API runs for N, and what it puts the rows between."""
         table, _, text = self.path(0).partition("?")
         pairs = [(key, value) for key, _, value in (pair.partition("=") for pair in text.split("&") if pair)]
         request = query.Request(self.method, (table,), pairs, _HEADERS, self.body(0))
-        planned, first = query.plan(request, schema, query.Limits()).statement, self.value(0)
+        plan, first = query.plan(request, schema, query.Limits()), self.value(0)
+        planned = plan.statement
 
         def fill(number: int) -> Statement:
             value = self.value(number)
             return Statement(planned.text, tuple(value if each == first else each for each in planned.parameters))
 
-        return fill if first is not None else lambda _: planned
+        return fill if first is not None else lambda _: planned, plan.listing or Listing("", "", "")
 
 
 def owner(number: int) -> int:

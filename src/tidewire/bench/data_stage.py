@@ -53,7 +53,7 @@ class Sides(Struct, frozen=True):
 
     def plain(self, question: Question) -> list[Ask]:
         """Return as many askers that share a pool of connections."""
-        statement_for = question.statement(self.schema)
+        statement_for, listing = question.planned(self.schema)
 
         async def ask(number: int) -> None:
             statement = statement_for(number)
@@ -64,10 +64,10 @@ class Sides(Struct, frozen=True):
                     await connection.execute(queries.load("data_enter"), _entering(question, number), prepare=True)
                     cursor = await connection.execute(statement.text, statement.parameters, prepare=True)
                     await connection.execute("commit", prepare=True)
-                row = await cursor.fetchone()
+                rows = await cursor.fetchall()
             finally:
                 self.idle.put_nowait(connection)
-            _check(question, number, (row[2] or "").encode() if row else b"no row")
+            _check(question, number, listing.whole(row[2] for row in rows).encode())
 
         return [ask] * len(self.clients)
 
@@ -93,15 +93,9 @@ def _check(question: Question, number: int, body: bytes) -> None:
         raise BenchmarkFailed(f"asking for {question.name} {number}: expected the right rows, got {len(body)} bytes")
 
 
-def _entering(question: Question, number: int) -> dict[str, str]:
+def _entering(question: Question, number: int) -> tuple[str, ...]:
+    """Return what a transaction begins with: time-out, claims, subject, role, request, search path, and the role."""
     user = owner(number)
-    return {
-        "limit_ms": "8000",
-        "claims": msgspec.json.encode(claims(user)).decode(),
-        "subject": user_id(user),
-        "role": "authenticated",
-        "method": question.method,
-        "path": "/bench_tasks",
-        "headers": '{"accept":"application/json"}',
-        "search_path": '"public", public, extensions, pg_temp',
-    }
+    said, headers = msgspec.json.encode(claims(user)).decode(), '{"accept":"application/json"}'
+    role, path = "authenticated", '"public", public, extensions, pg_temp'
+    return "8000", said, user_id(user), role, question.method, "/bench_tasks", headers, path, role

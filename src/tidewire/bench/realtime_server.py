@@ -1,5 +1,6 @@
 """A Postgres with the tables of a benchmark, `tidewire serve` on it, and what clients of both need to know."""
 
+import os
 import secrets
 import sys
 import tempfile
@@ -71,6 +72,7 @@ def realtime_server(tables: str, bin_dir: str | None) -> Iterator[RealtimeServer
         port, secret = free_port(), secrets.token_urlsafe(48)
         command = [sys.executable, "-m", "tidewire", "--log-level", "warning", "serve", "--port", str(port)]
         environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("TIDEWIRE_")},
             "DATABASE_URL": server.dsn,
             "TIDEWIRE_JWT_SECRET": secret,
             "TIDEWIRE_MAX_CONNECTIONS": str(MAX_CONNECTIONS),
