@@ -29,8 +29,6 @@ class Parameters(Struct):
 
 def parse_parameters(pairs: Sequence[Pair], name: str, limits: Limits, *, with_arguments: bool) -> Parameters:
     """Read all pairs; `with_arguments`, a pair that is no filter is an argument. Raises QueryError."""
-    if sum(len(key) + len(value) for key, value in pairs) > limits.max_query_chars:
-        raise QueryError(414, "PGRST100", f"query of the URL: expected at most {limits.max_query_chars} characters")
     found = Parameters(Resource(name))
     select = [value for key, value in pairs if key == "select"]
     found.selected = bool(select)

@@ -4,11 +4,15 @@ Every parameter is bound as untyped text (what psycopg does with `str`), so that
 it is compared with, as it does with a literal. A name comes in only through `name`, which quotes it.
 """
 
+import re
 from collections.abc import Iterable
+from itertools import count
 
 from msgspec import Struct
 
 from tidewire.filters.sql import quote_identifier
+
+_place = re.compile("%s|%%")
 
 
 class Statement(Struct, frozen=True):
@@ -65,3 +69,9 @@ def names(texts: Iterable[str]) -> Sql:
 def type_text(type_name: str) -> Sql:
     """Return a type of the Schema, which is SQL already."""
     return Sql(type_name.replace("%", "%%"))
+
+
+def numbered(text: str) -> bytes:
+    """Write a statement as Postgres itself reads it: `$1`, `$2` where parameters go, and `%` for `%%`."""
+    numbers = count(1)
+    return _place.sub(lambda found: "%" if found[0] == "%%" else f"${next(numbers)}", text).encode()
