@@ -215,7 +215,7 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
         answers = await stack.enter_async_context(Tasks(fail_together=False))
         rules = PostgresRules(pool)
         guards = Guards(rules, hides_deletions=chosen.delete_visibility == "strict")
-        history = History(bus)
+        history = History(bus, lambda: source.flushed)
         accounts = await stack.enter_async_context(_accounts(chosen, dsn, answers)) if chosen.accounts else None
         tables = PostgresTables(pool, chosen.publications)
         verifier = authorizer(chosen, accounts.keys if accounts else None)
@@ -225,7 +225,9 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
         )
         stack.callback(node.close)
         schemas = SchemaCache(pool, chosen.api_schemas)
-        data = await stack.enter_async_context(_data_api(chosen, dsn, node, schemas)) if chosen.data_api else None
+        data = (
+            await stack.enter_async_context(_data_api(chosen, dsn, node, schemas, history)) if chosen.data_api else None
+        )
         kept_up = asyncio.Event()
         for name, work in {
             "dispatch": _dispatch(node, bus, history, schemas),
@@ -241,19 +243,21 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
             await asyncio.sleep(STATUS_POLL_S)
         parts.start(_follow_status(node, source, history, tables), name="follow status")
         doors = [
-            *(accounts.routes(node.identify) if accounts else []),
             *(data.routes() if data else []),
+            *(accounts.routes(node.identify) if accounts else []),
         ]
         yield NodeApp(node, lambda: source.status, options, doors, clock=time.monotonic)
 
 
 @asynccontextmanager
-async def _data_api(chosen: Settings, dsn: str, node: Node, schemas: SchemaCache) -> AsyncGenerator[DataApi, None]:
+async def _data_api(
+    chosen: Settings, dsn: str, node: Node, schemas: SchemaCache, history: History
+) -> AsyncGenerator[DataApi, None]:
     """Make the data API on connections of its own."""
     pool = Pool(chosen.api_database_url or dsn, size=chosen.api_pool, query_timeout_s=chosen.api_timeout_s)
     limits = Limits(schemas=chosen.api_schemas, max_rows=chosen.api_max_rows, max_body_bytes=chosen.message_limit_bytes)
     try:
-        yield DataApi(node.identify, schemas, DataRunner(pool, timeout_s=chosen.api_timeout_s), limits)
+        yield DataApi(node.identify, schemas, DataRunner(pool, timeout_s=chosen.api_timeout_s), limits, history)
     finally:
         await pool.close()
 

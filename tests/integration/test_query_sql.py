@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 import psycopg
 import pytest
 
@@ -46,14 +47,16 @@ def send(
         b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode(),
     )
     planned = plan(request, SCHEMA, limits or Limits())
-    found = connection.execute(planned.statement.text.encode(), planned.statement.parameters).fetchone()
-    assert found is not None
+    rows = connection.execute(planned.statement.text.encode(), planned.statement.parameters).fetchall()
+    found = Row(*rows[0])
+    if planned.listing is not None:
+        found = msgspec.structs.replace(found, body=planned.listing.whole(row[2] for row in rows))
     estimate = None
     if planned.estimate is not None:
         explained = connection.execute(planned.estimate.text.encode(), planned.estimate.parameters).fetchone()
         assert explained is not None
         estimate = explained[0][0]["Plan"]["Plan Rows"]
-    return planned.reply.answer(Row(*found), estimate)
+    return planned.reply.answer(found, estimate)
 
 
 def read(connection: Connection, url: str, **headers: Any) -> Any:

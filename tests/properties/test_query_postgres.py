@@ -139,7 +139,7 @@ def test_postgres_can_read_whatever_is_planned(database: str) -> None:
                 row = _run(connection, statement.text, statement.parameters)
                 if row is not None and statement is planned.statement:
                     ran += 1
-                    assert len(row) == len(Row.__struct_fields__)
+                    assert Row(*row).page >= 0
 
         check()
     assert ran > 20

@@ -3,32 +3,41 @@
 Does not plan, and keeps nothing: what the statement returned goes to whoever asked.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Final, TypeVar
+from weakref import WeakKeyDictionary
 
 import msgspec
 import psycopg
 from msgspec import Struct
 from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGresult
 
 from tidewire.model.claims import Claims
 from tidewire.postgres import queries
 from tidewire.postgres.channel_policies import storable
 from tidewire.postgres.data_errors import refusal, unreadable
+from tidewire.postgres.pipeline import Pipeline
 from tidewire.postgres.pool import Connection, Pool
 from tidewire.query.statement import Statement
 
 T = TypeVar("T")
-Row = tuple[Any, ...]
-Cursor = psycopg.AsyncCursor[Row]
+Row = tuple[bytes | None, ...]
+"""What Postgres returned, as the text that it wrote."""
 Answer = Callable[[Row, Row | None], T]
 """Makes something of the statement's row and of that of the estimate, if there is one."""
 
 DOING: Final = "answering a request"
-PREPARE_AFTER: Final = 2
-"""From the third time on, a connection has Postgres keep a statement's plan; psycopg holds a hundred of them each."""
 _FALLBACK_PATH: Final = "public, extensions, pg_temp"
 """Where functions look for names after their own schema; temporary tables come last and can shadow nothing."""
+
+_READ_WRITE, _READ_ONLY = Statement("begin"), Statement("begin read only")
+_COMMIT, _ROLLBACK = Statement("commit"), Statement("rollback")
+ENTERING: Final = 2
+"""So many results come before those of the caller's statements."""
+CHUNK_ROWS: Final = 32
+"""So many rows of a list are in memory at once, as a rule."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -64,8 +73,10 @@ class DataRunner:
     """Give it a pool of its own: whoever asks for much must not keep the live side from its questions."""
 
     def __init__(self, pool: Pool, *, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
         self._pool = pool
         self._limit_ms = str(round(timeout_s * 1000))
+        self._pipelines: WeakKeyDictionary[Connection, Pipeline] = WeakKeyDictionary()
 
     async def run(self, run: Run, caller: Caller, answer: Answer[T]) -> T:
         """Return what `answer` makes of the one row of each statement. Raises QueryError when Postgres refuses.
@@ -73,11 +84,51 @@ class DataRunner:
         Nothing is kept of what was written when `answer` raises, if the run is to be `looked_at`. Raises our other
         errors when the database cannot be asked.
         """
-        entering = self._entering(caller)
+        asked, at = self._all(run, caller)
+        async with self._lent(caller) as pipeline:
+            results = await pipeline.ask(asked)
+            answered = answer(_row(results[at]), None if run.estimate is None else _row(results[at - 1]))
+            if run.looked_at and not run.undone:
+                await pipeline.ask([_COMMIT])
+            return answered
+
+    async def stream(self, run: Run, caller: Caller) -> AsyncGenerator[Sequence[Row], None]:
+        """Yield the rows of the statement, some at a time; those of the estimate, if there is one, come by themselves.
+
+        Postgres is read as fast as the iteration goes on, and its connection kept until it ends: close it in any case.
+        Raises as `run` does.
+        """
+        asked, at = self._all(run, caller)
+        async with (
+            self._lent(caller) as pipeline,
+            aclosing(pipeline.stream(asked, chunked=at, chunk_rows=CHUNK_ROWS)) as results,
+        ):
+            entered = 0
+            async for result in results:
+                entered += 1
+                if entered > ENTERING and result.ntuples:
+                    yield _rows(result)
+
+    def _all(self, run: Run, caller: Caller) -> tuple[list[Statement], int]:
+        """Return the whole transaction, as far as it can be said beforehand, and the place of the statement in it."""
+        asked = [_READ_WRITE if run.writes else _READ_ONLY, self._entering(caller)]
+        if run.estimate is not None:
+            asked.append(run.estimate)
+        asked.append(run.statement)
+        at = len(asked) - 1
+        if run.undone or not run.looked_at:
+            asked.append(_ROLLBACK if run.undone else _COMMIT)
+        return asked, at
+
+    @asynccontextmanager
+    async def _lent(self, caller: Caller) -> AsyncIterator[Pipeline]:
+        """Lend a connection, and undo what is not over at the end. Raises QueryError for what Postgres refuses."""
         async with self._pool.connection(DOING) as connection:
-            connection.prepare_threshold = PREPARE_AFTER
+            pipeline = self._pipelines.get(connection)
+            if pipeline is None:
+                pipeline = self._pipelines[connection] = Pipeline(connection)
             try:
-                return await _run(connection, run, entering, answer)
+                yield pipeline
             except psycopg.Error as error:
                 refused = refusal(error, anonymous=caller.is_anonymous)
                 if refused is None:
@@ -86,58 +137,37 @@ class DataRunner:
             except UnicodeEncodeError:
                 raise unreadable() from None
             finally:
-                if not connection.closed and connection.info.transaction_status != TransactionStatus.IDLE:
-                    await connection.rollback()
+                if connection.pgconn.transaction_status in {TransactionStatus.INTRANS, TransactionStatus.INERROR}:
+                    await pipeline.ask([_ROLLBACK])
 
-    def _entering(self, caller: Caller) -> Mapping[str, str]:
+    def _entering(self, caller: Caller) -> Statement:
         claims = caller.claims
         subject = claims.subject or ""
         if not all(storable(text) for text in (claims.role, subject, caller.path)):
             raise unreadable()
         quoted = caller.schema.replace('"', '""')
-        return {
-            "limit_ms": self._limit_ms,
-            "claims": _encode(claims.values).decode(),
-            "subject": subject,
-            "role": claims.role,
-            "method": caller.method,
-            "path": caller.path,
-            "headers": _encode(caller.headers).decode(),
-            "search_path": f'"{quoted}", {_FALLBACK_PATH}',
-        }
+        return Statement(
+            queries.load("data_enter"),
+            (
+                self._limit_ms,
+                _encode(claims.values).decode(),
+                subject,
+                claims.role,
+                caller.method,
+                caller.path,
+                _encode(caller.headers).decode(),
+                f'"{quoted}", {_FALLBACK_PATH}',
+                claims.role,
+            ),
+        )
 
 
-async def _run(connection: Connection, run: Run, entering: Mapping[str, str], answer: Answer[T]) -> T:
-    cursor, estimate = await _send(connection, run, entering)
-    row = await cursor.fetchone()
-    if row is None:
-        raise RuntimeError("running a planned statement: expected one row, got none")
-    answered = answer(row, None if estimate is None else await estimate.fetchone())
-    if run.looked_at and not run.undone:
-        await connection.execute("commit")
-    return answered
+def _row(result: PGresult) -> Row:
+    if result.ntuples != 1:
+        raise RuntimeError(f"running a planned statement: expected one row, got {result.ntuples}")
+    return _rows(result)[0]
 
 
-async def _send(connection: Connection, run: Run, entering: Mapping[str, str]) -> tuple[Cursor, Cursor | None]:
-    """Send everything, and return when all of it is answered. Raises the first failure: the rest is only skipped."""
-    failure: psycopg.Error | None = None
-    try:
-        async with connection.pipeline():
-            try:
-                await connection.execute("begin" if run.writes else "begin read only")
-                await connection.execute(queries.load("data_enter"), entering, prepare=True)
-                estimate = None if run.estimate is None else await _execute(connection, run.estimate)
-                cursor = await _execute(connection, run.statement)
-                if run.undone or not run.looked_at:
-                    await connection.execute("rollback" if run.undone else "commit")
-            except psycopg.Error as early:  # an answer came while we still sent; psycopg would log it as ignored
-                failure = early
-    except psycopg.Error as late:
-        failure = failure or late
-    if failure is not None:
-        raise failure
-    return cursor, estimate
-
-
-async def _execute(connection: Connection, statement: Statement) -> Cursor:
-    return await connection.execute(statement.text, statement.parameters)
+def _rows(result: PGresult) -> list[Row]:
+    columns = range(result.nfields)
+    return [tuple([result.get_value(row, column) for column in columns]) for row in range(result.ntuples)]

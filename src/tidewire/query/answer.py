@@ -1,5 +1,6 @@
 """The one row that a statement returns becomes status, headers and body of an answer."""
 
+from collections.abc import Iterable
 from typing import Literal
 from urllib.parse import quote
 
@@ -12,6 +13,8 @@ from tidewire.query.preferences import Media, Preferences
 
 Kind = Literal["read", "insert", "update", "delete", "call"]
 Headers = tuple[tuple[str, str], ...]
+Text = str | bytes
+"""What Postgres wrote, decoded or as it came: nothing here looks into it."""
 
 _APPLIED: dict[Kind, tuple[str, ...]] = {
     "read": ("count", "handling", "tx"),
@@ -27,8 +30,22 @@ class Row(Struct, frozen=True):
 
     total: int | None
     page: int
-    body: str | None
-    location: str | None
+    body: Text | None
+    location: Text | None
+    place: Text | None = None
+    """For a list: what it was read from, as `Reply.answer` hands it on."""
+
+
+class Listing(Struct, frozen=True):
+    """What stands before, between and behind the rows of a list."""
+
+    opening: str
+    separator: str
+    closing: str
+
+    def whole(self, rows: Iterable[str | None]) -> str:
+        """Return the list as one text; the one row that stands for none has no text."""
+        return f"{self.opening}{self.separator.join(row for row in rows if row is not None)}{self.closing}"
 
 
 class Answer(Struct, frozen=True):
@@ -36,7 +53,9 @@ class Answer(Struct, frozen=True):
 
     status: int
     headers: Headers
-    body: str | None
+    body: Text | None
+    place: Text | None = None
+    """The snapshot that was read, and behind an `@` a place in the log that nothing it sees lies behind."""
 
 
 class Reply(Struct, frozen=True):
@@ -62,9 +81,9 @@ class Reply(Struct, frozen=True):
         if self.kind == "insert" and row.location:
             headers += (("Location", f"/{quote(self.path)}?{_key(row.location)}"),)
         if not self.with_body:
-            return Answer(self._status_without_body(row, total), headers, None)
+            return Answer(self._status_without_body(row, total), headers, None, row.place)
         headers += (("Content-Type", self.media.content_type),)
-        return Answer(self._status(row, total), headers, "null" if row.body is None else row.body)
+        return Answer(self._status(row, total), headers, "null" if row.body is None else row.body, row.place)
 
     def _check(self, row: Row) -> None:
         if self.rows and self.media.form == "object" and row.page != 1 and (self.with_body or self.kind == "read"):
@@ -114,7 +133,7 @@ class Reply(Struct, frozen=True):
         return f"*/{known}" if empty else f"{self.offset}-{self.offset + row.page - 1}/{known}"
 
 
-def _key(location: str) -> str:
+def _key(location: Text) -> str:
     """Return the condition that finds the row whose key, as a JSON object, Postgres returned."""
     values: dict[str, str | None] = msgspec.json.decode(location, type=dict[str, str | None])
     return "&".join(f"{quote(column)}=eq.{quote(value or '')}" for column, value in values.items())

@@ -1,5 +1,6 @@
 """Wraps a query for rows into the one row that every statement of the data API returns."""
 
+from tidewire.query.answer import Listing
 from tidewire.query.errors import QueryError
 from tidewire.query.preferences import Media
 from tidewire.query.reading import Query
@@ -8,6 +9,11 @@ from tidewire.query.statement import NOTHING, Sql, compose, joined, parameter
 # The order of the columns is that of answer.Row.
 _ROW = "select {}::bigint, {}::bigint, {}::text, {}::text"
 _NULL = Sql("null")
+_PLACE = Sql(
+    "case when not pg_catalog.pg_is_in_recovery() then pg_catalog.pg_current_snapshot()::text"
+    " || '@' || pg_catalog.pg_current_wal_insert_lsn()::text end"
+)
+"""What the statement can see. A transaction that it sees has its commit record before that place of the log."""
 
 
 def with_body(query: Query, total: Sql, media: Media, location: Sql = _NULL) -> Sql:
@@ -21,6 +27,29 @@ def with_body(query: Query, total: Sql, media: Media, location: Sql = _NULL) -> 
         body = compose("pg_catalog.json_strip_nulls({})", body) if media.strip_nulls else body
     row = compose(_ROW, total, Sql("pg_catalog.count(*)"), compose("({})", body), location)
     return compose("{} from ({}) as x", row, query.page())
+
+
+def in_rows(query: Query, total: Sql, media: Media) -> tuple[Sql, Listing]:
+    """Return one row for each row of the page, and what its text is put between; one row when there is none."""
+    if media.form == "csv":
+        listing = Listing(csv_header_text(query), "\n", "")
+        line = csv_line(query)
+    else:
+        listing = Listing("[", ",\n ", "]")
+        line = Sql("pg_catalog.row_to_json(x.*)")
+        line = compose("pg_catalog.json_strip_nulls({})", line) if media.strip_nulls else line
+    once = compose("select {}::bigint as total, {} as place", total, _PLACE)
+    lines = compose("select ({})::text as body from ({}) as x", line, query.page())
+    return compose(
+        "select t.total, pg_catalog.count(x.body) over (), x.body, null::text, t.place "
+        "from ({}) as t left join ({}) as x on true",
+        once, lines,
+    ), listing  # fmt: skip
+
+
+def with_place(statement: Sql) -> Sql:
+    """Add the column that tells what a statement of one row has seen."""
+    return compose("select x.*, {} from ({}) as x", _PLACE, statement)
 
 
 def without_body(rows: Sql, total: Sql, location: Sql = _NULL) -> Sql:
@@ -51,12 +80,17 @@ def total_sql(query: Query, count: str, counted_to: int) -> Sql:
 
 
 def csv_header(query: Query) -> Sql:
+    """Return the first line as a value."""
+    return parameter(csv_header_text(query), "text")
+
+
+def csv_header_text(query: Query) -> str:
     """Return the first line. From here on the columns have numbers, because their names need not differ."""
     if any(output is None for output, _ in query.columns):
         raise QueryError(406, "PGRST107", "CSV of a function's rows needs a list of columns", hint="add a select list")
     line = ",".join(_cell(output or "") for output, _ in query.columns)
     query.columns = [(f"c{number}", value) for number, (_, value) in enumerate(query.columns)]
-    return parameter(f"{line}\n", "text")
+    return f"{line}\n"
 
 
 def csv_line(query: Query) -> Sql:

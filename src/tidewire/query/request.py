@@ -1,12 +1,13 @@
 """The door of this package: one request of the data API becomes a statement and what to make of its row."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from tidewire.query import calling, writing
-from tidewire.query.answer import Reply
-from tidewire.query.envelope import counted_once, total_sql, with_body, without_body
+from tidewire.query.answer import Listing, Reply
+from tidewire.query.envelope import counted_once, in_rows, total_sql, with_body, with_place, without_body
 from tidewire.query.errors import QueryError
 from tidewire.query.limits import Limits
 from tidewire.query.ordering import parse_range
@@ -19,6 +20,10 @@ from tidewire.query.scope import Scope
 from tidewire.query.statement import Sql, Statement, compose
 
 __all__ = ["Limits", "Planned", "Request", "plan"]
+
+
+LISTED_FROM: Final = 100
+"""A list that may be longer is returned row by row, since it may be large. A short one is quicker in one piece."""
 
 
 class Request(Struct, frozen=True):
@@ -37,6 +42,8 @@ class Request(Struct, frozen=True):
 class Planned(Struct, frozen=True):
     """What to run. Make a `Row` of the statement's four columns and ask `reply.answer` what to send.
 
+    With a `listing` the statement returns one row for each row of the list, however many: take them as they come, put
+    their bodies into the listing, and ask `reply.answer` with the first of them.
     With `estimate`, run it as well: the first value of its row is an EXPLAIN in JSON, whose "Plan Rows" answer() wants.
     Where `conditional`, commit only after answer() returned: it may refuse what the statement did.
     `rollback` means that nothing may stay; `read_only`, that the transaction is to be read-only.
@@ -49,6 +56,7 @@ class Planned(Struct, frozen=True):
     conditional: bool
     schema: str
     estimate: Statement | None = None
+    listing: Listing | None = None
 
 
 class _Asked(Struct, frozen=True):
@@ -61,7 +69,14 @@ class _Asked(Struct, frozen=True):
     head: bool
 
     def planned(
-        self, statement: Sql, reply: Reply, *, read_only: bool, conditional: bool = False, estimate: Sql | None = None
+        self,
+        statement: Sql,
+        reply: Reply,
+        *,
+        read_only: bool,
+        conditional: bool = False,
+        estimate: Sql | None = None,
+        listing: Listing | None = None,
     ) -> Planned:
         return Planned(
             statement=statement.statement(),
@@ -71,12 +86,18 @@ class _Asked(Struct, frozen=True):
             conditional=conditional,
             schema=self.schema_name,
             estimate=None if estimate is None else estimate.statement(),
+            listing=listing,
         )
 
 
 def plan(request: Request, schema: Schema, limits: Limits) -> Planned:
     """Return what to run for a request. Raises QueryError, which says what to answer instead."""
-    _check_size(request, limits)
+    check_request(request, limits)
+    return plan_checked(request, schema, limits)
+
+
+def plan_checked(request: Request, schema: Schema, limits: Limits) -> Planned:
+    """Return what to run for a request that `check_request` lets pass. Raises QueryError as well."""
     asked = _Asked(
         request=request,
         schema=schema,
@@ -99,9 +120,12 @@ def plan(request: Request, schema: Schema, limits: Limits) -> Planned:
     raise _unsupported_method()
 
 
-def _check_size(request: Request, limits: Limits) -> None:
+def check_request(request: Request, limits: Limits) -> None:
+    """Raise QueryError for a request that is too large, or holds text that is none to Postgres."""
     if len(request.body) > limits.max_body_bytes:
         raise QueryError(413, "PGRST102", f"body: expected at most {limits.max_body_bytes} bytes")
+    if sum(len(key) + len(value) for key, value in request.query) > limits.max_query_chars:
+        raise QueryError(414, "PGRST100", f"query of the URL: expected at most {limits.max_query_chars} characters")
     texts = [*request.path, *(text for pair in request.query for text in pair)]
     if any("\0" in text or (not text.isascii() and _has_surrogates(text)) for text in texts):
         raise QueryError(400, "PGRST100", "text must be Unicode without the zero character")
@@ -126,12 +150,15 @@ def _plan_read(asked: _Asked, table: Table, parameters: Parameters) -> Planned:
     query = reader.query(parameters.root, scope, compose(f"{{}} as {scope.alias}", table_sql(table)))
     count = asked.preferences.count
     total = total_sql(query, count, asked.limits.max_rows)
-    if not asked.head:
-        statement = with_body(query, total, asked.media)
+    listing = None
+    if not asked.head and asked.media.form != "object" and (query.limit is None or query.limit > LISTED_FROM):
+        statement, listing = in_rows(query, total, asked.media)
+    elif not asked.head:
+        statement = with_place(with_body(query, total, asked.media))
     elif count == "exact":
-        statement = counted_once(query.rows(), query.limit, query.offset)
+        statement = with_place(counted_once(query.rows(), query.limit, query.offset))
     else:
-        statement = without_body(query.limited_rows(), total)
+        statement = with_place(without_body(query.limited_rows(), total))
     reply = Reply(
         kind="read",
         media=asked.media,
@@ -141,7 +168,7 @@ def _plan_read(asked: _Asked, table: Table, parameters: Parameters) -> Planned:
         with_body=not asked.head,
         counted_to=asked.limits.max_rows,
     )
-    return asked.planned(statement, reply, read_only=True, estimate=_estimate(query, count))
+    return asked.planned(statement, reply, read_only=True, estimate=_estimate(query, count), listing=listing)
 
 
 def _estimate(query: Query, count: str) -> Sql | None:

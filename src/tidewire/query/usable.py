@@ -46,6 +46,6 @@ class Usable(Struct, frozen=True):
     functions: dict[str, tuple[UsableFunction, ...]] = {}
 
 
-def read_usable(text: str) -> Usable:
+def read_usable(text: str | bytes) -> Usable:
     """Return what the catalog's answer says."""
     return msgspec.json.decode(text, type=Usable)

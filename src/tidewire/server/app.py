@@ -48,7 +48,8 @@ class NodeApp:
     ) -> None:
         """Ask `source_status` how the database is followed, in the words of `PostgresSource.status`.
 
-        `doors` are the routes of what is served besides, such as accounts. `clock` must never go back.
+        `doors` are the routes of what is served besides, such as accounts; they are looked at first. `clock` must never
+        go back.
         """
         self.node = node
         self._door = RealtimeDoor(
@@ -57,7 +58,7 @@ class NodeApp:
             send_buffer_bytes=options.send_buffer_bytes,
             message_limit_bytes=options.message_limit_bytes,
         )
-        self._router = Router([*_routes(node, source_status, options), *doors], redirect_slashes=False)
+        self._router = Router([*doors, *_routes(node, source_status, options)], redirect_slashes=False)
         self._front = HttpFront(self._lead, options.front, count=node.count, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,21 +13,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from tidewire.hub.history import History
 from tidewire.model.claims import Claims
 from tidewire.model.errors import PoolExhausted, TidewireError, TokenRefused
+from tidewire.model.position import Seen, StreamPosition, parse_lsn
 from tidewire.model.reasons import CLAIMS_MISSING
+from tidewire.model.snapshot import parse_snapshot
 from tidewire.postgres import data_runner
 from tidewire.postgres.data_errors import is_miss
 from tidewire.postgres.data_runner import Caller, DataRunner, Run
 from tidewire.postgres.schema_cache import SchemaCache
 from tidewire.query import request as query
-from tidewire.query.answer import Answer, Row
+from tidewire.query.answer import Answer, Row, Text
 from tidewire.query.errors import QueryError
 from tidewire.query.limits import Limits
+from tidewire.query.plans import Plans
 from tidewire.query.schema import Schema
 from tidewire.server.any_text import ANY_TEXT
 from tidewire.server.cors import allow
 from tidewire.server.data_document import Documents
+from tidewire.server.data_lists import assemble_list
 from tidewire.server.data_request import read_request
 from tidewire.server.request_parts import token_of
 
@@ -35,6 +40,8 @@ log = structlog.get_logger()
 
 PREFIX: Final = "/rest/v1"
 METHODS: Final = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
+POSITION_HEADER: Final = "Tidewire-Position"
+"""Where to follow the changes of a list that was read: give it as `after` to a subscription."""
 
 MAX_AT_ONCE: Final = 1000
 """So many requests are answered or wait for a connection; the next one is told to come back."""
@@ -56,12 +63,15 @@ class DataApi:
         schemas: SchemaCache,
         runner: DataRunner,
         limits: Limits,
+        history: History,
     ) -> None:
         self._identify = identify
         self._schemas = schemas
         self._runner = runner
         self._limits = limits
         self._documents = Documents(runner, limits)
+        self._history = history
+        self._plans = Plans(limits)
         self._at_once = 0
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -115,7 +125,7 @@ class DataApi:
             raise QueryError(401, code, "JWT expired" if expired else error.reason.message) from None
 
     async def _run(self, asked: query.Request, claims: Claims, schema: Schema) -> Response:
-        planned = query.plan(asked, schema, self._limits)
+        planned = self._plans.plan(asked, schema)
         run = Run(
             planned.statement,
             writes=not planned.read_only,
@@ -132,17 +142,35 @@ class DataApi:
         )
 
         def answer(row: data_runner.Row, estimate: data_runner.Row | None) -> Answer:
-            return planned.reply.answer(Row(*row), None if estimate is None else _estimated_rows(estimate))
+            return planned.reply.answer(_read(row), None if estimate is None else _estimated_rows(estimate))
 
-        answered = await self._runner.run(run, caller, answer)
-        return _respond(answered)
+        visible = self._history.commits.visible
+        if planned.listing is None:
+            answered = await self._runner.run(run, caller, answer)
+            return self._complete(Response(answered.body), answered, visible)
+        rows = self._runner.stream(run, caller)
+        try:
+            estimate = None if run.estimate is None else (await anext(rows))[0]
+            first = await anext(rows)
+            response = await assemble_list(first, rows, planned.listing, limit_s=self._runner.timeout_s)
+            return self._complete(response, answer(first[0], estimate), visible)
+        except BaseException:
+            await rows.aclose()
+            raise
 
+    def _complete(self, response: Response, answered: Answer, visible: int) -> Response:
+        """Set status and headers, and for a list the position from which to follow its changes."""
+        response.status_code = answered.status
+        headers = response.headers
+        for name, value in answered.headers:
+            headers[name] = value
+        if answered.place is not None and (position := self._position(answered.place, visible)) is not None:
+            headers[POSITION_HEADER] = str(position)
+        return response
 
-def _respond(answered: Answer) -> Response:
-    response = Response(answered.body, answered.status)
-    for name, value in answered.headers:
-        response.headers[name] = value
-    return response
+    def _position(self, place: Text, visible: int) -> StreamPosition | None:
+        snapshot, _, until = (place if isinstance(place, str) else place.decode()).partition("@")
+        return self._history.after_list(visible, Seen(parse_lsn(until), parse_snapshot(snapshot)))
 
 
 def _refuse(error: QueryError, *, retry_after_s: int | None = None) -> Response:
@@ -160,6 +188,12 @@ def _unavailable(error: TidewireError) -> QueryError:
     return QueryError(503, "PGRST001", "Database connection error. Retrying the connection.")
 
 
+def _read(row: data_runner.Row) -> Row:
+    """Read the columns of a planned statement; only lists have the last one."""
+    total, page, body, location, *place = row
+    return Row(None if total is None else int(total), int(page or 0), body, location, *place)
+
+
 def _estimated_rows(estimate: data_runner.Row) -> int:
     """Read what the planner expects out of an EXPLAIN in JSON."""
-    return int(estimate[0][0]["Plan"]["Plan Rows"])
+    return int(msgspec.json.decode(estimate[0] or b"")[0]["Plan"]["Plan Rows"])

@@ -85,7 +85,7 @@ class Documents:
 
 
 def _read(row: data_runner.Row, _estimate: data_runner.Row | None) -> Usable:
-    return read_usable(row[0])
+    return read_usable(row[0] or b"{}")
 
 
 def _write(asked: Asked) -> bytes:
