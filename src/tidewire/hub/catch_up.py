@@ -1,38 +1,27 @@
-"""Tells a channel that was away what it missed, from the past that the bus keeps, until nothing is left to tell.
+"""Decides where a channel that was away goes on, and sends it through the past until nothing is left to tell.
 
-The rules of today decide what of it may be seen. Who comes after is the dispatcher's.
+What comes after is the dispatcher's.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
-from tidewire.hub.change_frames import ChangeFrames, is_whole
-from tidewire.hub.forms import Form
-from tidewire.hub.guards import Guards
-from tidewire.hub.history import History
-from tidewire.hub.lanes import admit
+from tidewire.hub.rounds import Parts, Round
 from tidewire.hub.subscriptions import Judged, Subscriptions
-from tidewire.match.matcher import Matcher
-from tidewire.model.change import Change, Resync, Transaction
-from tidewire.model.errors import InvalidPosition, SubscriberLagged
-from tidewire.model.position import Lsn, Seen, StreamPosition, parse_position
-from tidewire.ports import Outbox, Visibility
+from tidewire.hub.tasks import Tasks
+from tidewire.hub.travellers import Place, Receiver, Start, Traveller
+from tidewire.model.errors import InvalidPosition
+from tidewire.model.position import Lsn, StreamPosition, parse_position
+from tidewire.wire.session_address import PREFIX
 from tidewire.wire.session_effects import Subscribe
 
-ROOM_BYTES: Final = 64 * 1024
-"""As long as more than this waits for a client, it is told nothing more of what it missed."""
+MOST_ROUNDS: Final = 2
+"""How many walk at once. Whoever finds none to get on waits for the next one, together with all others who do."""
 ROOM_POLL_S: Final = 0.02
-
-BEHIND_POLL_S: Final = 0.02
-BEHIND_S: Final = 30.0
-"""How long we wait for the log to come to where a list was read; positions are clients' texts, and may say anything."""
-
-Place = tuple[int, int]
-"""Commit LSN and index: where in the current history."""
 
 
 class Plan(Struct, frozen=True):
@@ -60,32 +49,15 @@ class Plan(Struct, frozen=True):
 NO_PLAN: Final = Plan()
 
 
-class Receiver(Struct, frozen=True):
-    """Whom to tell, and whether they are still there."""
-
-    connection: int
-    outbox: Outbox
-    form: Form
-    write: Callable[[Any], None]
-    is_there: Callable[[], bool]
-
-
 class CatchUp:
     """First `plan`; then `run`, and in the step in which that returns let the channel follow what comes next."""
 
-    def __init__(
-        self,
-        history: History,
-        guards: Guards,
-        visibility: Visibility,
-        subscriptions: Subscriptions,
-        frames: ChangeFrames,
-    ) -> None:
-        self._history = history
-        self._guards = guards
-        self._visibility = visibility
+    def __init__(self, parts: Parts, subscriptions: Subscriptions, tasks: Tasks) -> None:
+        self._parts = parts
         self._subscriptions = subscriptions
-        self._frames = frames
+        self._tasks = tasks
+        self._rounds: list[Round] = []
+        self._waiting: list[Traveller] = []
         self._running: dict[tuple[int, int], asyncio.Event] = {}
 
     async def plan(self, question: Subscribe, since: Lsn, *, otherwise: StreamPosition | None = None) -> Plan:
@@ -93,7 +65,7 @@ class CatchUp:
 
         Those that do not say where they were go on from `otherwise`, if there is such a place.
         """
-        now = self._history.start(since)
+        now = self._parts.history.start(since)
         if now is None:
             return NO_PLAN
         starts: dict[int, StreamPosition] = {}
@@ -107,53 +79,33 @@ class CatchUp:
             except InvalidPosition as error:
                 return Plan(position=now, recovered=False, reason=error.message)
             assert position is not None  # noqa: S101 - as was asked first
-            if (refusal := await self._history.refuses(position)) is not None:
+            if (refusal := await self._parts.history.refuses(position)) is not None:
                 return Plan(position=now, recovered=False, reason=refusal)
             starts[binding.id] = position
             earliest = _earlier(earliest, position)
         return Plan(starts, now, earliest, recovered=True if starts else None)
 
-    async def run(self, question: Subscribe, judged: Judged, plan: Plan, receiver: Receiver) -> Place:
-        """Tell what was missed, in its order, and return up to where. Raises SubscriberLagged when that is gone.
+    async def run(
+        self, question: Subscribe, judged: Judged, plan: Plan, receiver: Receiver, *, arrive: Callable[[Place], None]
+    ) -> None:
+        """Tell what was missed, in its order. Raises SubscriberLagged when that is gone.
 
-        Whoever has read a list is told of nothing twice; so it goes on until all that the list can have has come by.
+        In the step in which nothing is left to tell, `arrive` is called with the place that this is up to: let the
+        channel follow what comes behind it. It is not called if the channel has gone.
         """
         assert plan.position is not None  # noqa: S101 - a plan with starts has one
-        matchers = self._matchers(question, judged, plan, receiver.connection)
-        told = min(_place(start) for start in matchers)
-        sequence = self._history.before(plan.position)
-        until = max((start.seen.until for start in matchers if start.seen is not None), default=Lsn(0))
-        passed = 0
-        give_up_s = asyncio.get_running_loop().time() + BEHIND_S
+        starts = list(self._starts(question, judged, plan, receiver.connection))
+        if not starts:  # nothing can be had, which the reply has said
+            arrive(_place(plan.position))
+            return
+        sequence = self._parts.history.before(plan.position)
+        traveller = Traveller(receiver, PREFIX + question.channel.subtopic, starts, sequence, arrive)
         while receiver.is_there():
-            passed = max(passed, self._history.written())  # asked first: what is written later may not be in the page
-            page = await self._history.page(sequence)
-            if not page:
-                if passed >= until or asyncio.get_running_loop().time() > give_up_s:
-                    break
-                await asyncio.sleep(BEHIND_POLL_S)
-                continue
-            sequence = page[-1][0]
-            for _, item in page:
-                if isinstance(item, Resync):
-                    raise SubscriberLagged("catching up: expected one history, got the beginning of another")
-                await self._tell_all(matchers, item, receiver)
-                passed = max(passed, item.commit_lsn)
-                if item.changes:
-                    told = max(told, (item.changes[-1].lsn, item.changes[-1].index))
-            await asyncio.sleep(0)  # a long past never waits by itself, and others want their turn
-        return told
-
-    async def _tell_all(
-        self, matchers: Mapping[StreamPosition, Matcher], transaction: Transaction, receiver: Receiver
-    ) -> None:
-        for start, matcher in matchers.items():
-            if start.seen is not None and start.seen.has(transaction.commit_lsn, transaction.xid):
-                continue
-            changes = [
-                each for each in transaction.changes if (each.lsn, each.index) > _place(start) and is_whole(each)
-            ]
-            await self._tell(matcher, changes, transaction, receiver, start.seen)
+            self._send_off(traveller)
+            if await traveller.out():
+                return
+            while receiver.is_full and receiver.is_there():  # noqa: ASYNC110 - a transport tells of room only after it was full
+                await asyncio.sleep(ROOM_POLL_S)
 
     @contextmanager
     def alone(self, connection: int, channel: int) -> Iterator[None]:
@@ -174,37 +126,38 @@ class CatchUp:
         while (over := self._running.get((connection, channel))) is not None:
             await over.wait()
 
-    def _matchers(
-        self, question: Subscribe, judged: Judged, plan: Plan, connection: int
-    ) -> dict[StreamPosition, Matcher]:
-        assert plan.otherwise is not None  # noqa: S101 - as above
-        matchers: dict[StreamPosition, Matcher] = {}
+    def _starts(self, question: Subscribe, judged: Judged, plan: Plan, connection: int) -> Iterator[Start]:
         for binding, wish, made in self._subscriptions.make(connection, question, judged):
-            matcher = matchers.setdefault(plan.starts.get(binding.id, plan.otherwise), Matcher())
+            position = plan.starts.get(binding.id, plan.otherwise)
+            assert position is not None  # noqa: S101 - as above
             for wanted in made:
-                matcher.add(wanted, wish.compile)
-        return matchers or {plan.otherwise: Matcher()}
+                yield Start(_place(position), wanted, wish.compile, position.seen)
 
-    async def _tell(
-        self,
-        matcher: Matcher,
-        changes: Sequence[Change],
-        transaction: Transaction,
-        receiver: Receiver,
-        seen: Seen | None,
-    ) -> None:
-        for relation in {id(change.shape): change.relation for change in changes}.values():
-            while missing := self._guards.missing(relation, matcher.roles(relation)):
-                await self._guards.load(relation, missing)
-        candidates = matcher.match(changes, self._guards.by_table)
-        await admit(candidates.findings, self._visibility)
-        answers = await self._visibility.visible(candidates.asks)
-        for delivery in candidates.deliveries(answers):
-            for parcel, _, _ in self._frames.frames(delivery, transaction.commit_time_us, seen=seen):
-                if (packet := parcel.packet(receiver.form)) is not None:
-                    receiver.write(packet)
-        while receiver.outbox.waiting_bytes > ROOM_BYTES and receiver.is_there():  # noqa: ASYNC110 - as said below
-            await asyncio.sleep(ROOM_POLL_S)  # a transport tells of room only after it was full
+    def _send_off(self, traveller: Traveller) -> None:
+        """Have it taken along by whoever has not passed where it is, or else by the next round."""
+        for each in self._rounds:
+            if each.takes(traveller):
+                each.board(traveller)
+                return
+        self._waiting.append(traveller)
+        self._begin_round()
+
+    def _begin_round(self) -> None:
+        if not self._waiting or len(self._rounds) == MOST_ROUNDS:
+            return
+        waiting, self._waiting = self._waiting, []
+        next_round = Round(self._parts, min(each.sequence for each in waiting))
+        for traveller in waiting:
+            next_round.board(traveller)
+        self._rounds.append(next_round)
+        self._tasks.start(self._walk(next_round), name="catch up")
+
+    async def _walk(self, one: Round) -> None:
+        try:
+            await one.run()
+        finally:
+            self._rounds.remove(one)
+            self._begin_round()
 
 
 def _place(position: StreamPosition) -> Place:

@@ -9,13 +9,14 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from tidewire.hub.catch_up import NO_PLAN, Plan, Receiver
+from tidewire.hub.catch_up import NO_PLAN, Plan
 from tidewire.hub.forms import Form
 from tidewire.hub.permissions import reason_of
 from tidewire.hub.replays import NOTHING_KEPT, Collector, read_kept, replayed
 from tidewire.hub.services import Services
 from tidewire.hub.subscriptions import Judged, refused
 from tidewire.hub.topics import AWAY, Member, Topic
+from tidewire.hub.travellers import Receiver
 from tidewire.model.claims import Claims
 from tidewire.model.errors import DecodeError, SubscriberLagged, TidewireError
 from tidewire.model.position import MAX_INDEX, StreamPosition
@@ -228,15 +229,17 @@ class ChannelJoins:
             lambda packet: connection.write(packet),  # noqa: PLW0108 - what writes may be another by then
             lambda: connection.inside(channel) is not None,
         )
+
+        def arrive(place: tuple[int, int]) -> None:
+            member.since = place
+            services.subscriptions.replace(connection.number, question, judged)
+
         with services.catch_up.alone(connection.number, channel.number):
             try:
-                member.since = await services.catch_up.run(question, judged, plan, receiver)
+                await services.catch_up.run(question, judged, plan, receiver, arrive=arrive)
             except (SubscriberLagged, DecodeError) as error:
                 log.warning("history_gone", connection=connection.number, reason=error.message)
                 connection.carry_out(self._session.failed(channel, services.clock()))
-                return
-            if connection.inside(channel) is not None:
-                services.subscriptions.replace(connection.number, question, judged)
 
     def _tell_missed(self, member: Member, subtopic: str, kept: Kept, collector: Collector) -> None:
         """Send what was broadcast while the kept ones were read, and remember which those are."""

@@ -7,7 +7,6 @@ from typing import Final
 import structlog
 
 from tidewire.hub.bulk import Bulk
-from tidewire.hub.catch_up import Place
 from tidewire.hub.change_frames import ChangeFrames, is_whole
 from tidewire.hub.connection import ClientConnection
 from tidewire.hub.database_broadcasts import DatabaseBroadcasts
@@ -17,6 +16,7 @@ from tidewire.hub.lanes import Lanes, Waiting
 from tidewire.hub.subscriptions import Subscriptions
 from tidewire.hub.tasks import Tasks
 from tidewire.hub.topics import Member
+from tidewire.hub.travellers import Place
 from tidewire.match.candidates import Candidates, Delivery
 from tidewire.match.finding import Broken
 from tidewire.match.matcher import Matcher

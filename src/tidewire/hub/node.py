@@ -27,6 +27,7 @@ from tidewire.hub.history import History
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.replays import NothingKept
 from tidewire.hub.resumable import Resumable, ResumeLimits
+from tidewire.hub.rounds import Parts
 from tidewire.hub.services import Services
 from tidewire.hub.subscriptions import Subscriptions
 from tidewire.hub.tasks import Tasks
@@ -109,7 +110,9 @@ class Node:
             resumable=Resumable(resume or ResumeLimits(), clock),
             settled=lambda: self._dispatcher.settled,
             subscriptions=subscriptions,
-            catch_up=CatchUp(history, guards, visibility, subscriptions, frames) if history is not None else None,
+            catch_up=None
+            if history is None
+            else CatchUp(Parts(history, guards, visibility, frames), subscriptions, tasks),
             tasks=tasks,
             topics=topics,
             tracker=Tracker(

@@ -1,0 +1,232 @@
+"""Walks through the past once for many channels that were away; each gets out where the past ends.
+
+Everybody whose place lies ahead may get on. The rules of today decide what of the past may be seen.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heappop, heappush
+from itertools import count, islice
+from typing import Final
+
+from msgspec import Struct
+
+from tidewire.hub.change_frames import ChangeFrames, is_whole
+from tidewire.hub.fanout import TURN
+from tidewire.hub.guards import Guards
+from tidewire.hub.history import History
+from tidewire.hub.lanes import admit
+from tidewire.hub.travellers import Place, Start, Traveller
+from tidewire.match.candidates import Candidates, Delivery
+from tidewire.match.matcher import Matcher
+from tidewire.match.sight import Sight
+from tidewire.model.change import Change, Resync, Transaction
+from tidewire.model.errors import SubscriberLagged
+from tidewire.model.position import Seen
+from tidewire.ports import Visibility
+
+OUT_AT_ONCE: Final = 200
+"""How many get out in one step: each begins to follow what comes, and meanwhile nobody else has a turn."""
+CHANGES_AT_ONCE: Final = 200
+"""How many changes are matched, and asked about, at once."""
+BEHIND_POLL_S: Final = 0.02
+BEHIND_S: Final = 30.0
+"""How long we wait for the log to come to where a list was read; positions are clients' texts, and may say anything."""
+
+Page = Sequence[tuple[int, Transaction | Resync]]
+
+
+class Parts(Struct, frozen=True):
+    """What a round works with."""
+
+    history: History
+    guards: Guards
+    visibility: Visibility
+    frames: ChangeFrames
+
+
+class _Found(Struct, frozen=True):
+    """Who wishes to hear of what in one message."""
+
+    sequence: int
+    transaction: Transaction
+    candidates: Sequence[tuple[Candidates, Seen | None]]
+
+
+class Round:
+    """Let travellers `board` as long as it takes them, and `run` it once."""
+
+    def __init__(self, parts: Parts, sequence: int) -> None:
+        self._parts = parts
+        self._sequence = sequence
+        self._place: Place = (0, -1)
+        self._passed = 0
+        self._is_open = True
+        self._told = 0
+        self._numbers = count()
+        self._travellers: dict[tuple[int, str], Traveller] = {}
+        self._full: set[Traveller] = set()
+        self._matcher = Matcher()
+        self._ahead: list[tuple[Place, int, Start, Traveller]] = []
+        self._lists: dict[tuple[Traveller, Seen], tuple[Matcher, list[Start]]] = {}
+        """Those who have seen some of what comes, each matched alone until it comes no more."""
+
+    def takes(self, traveller: Traveller) -> bool:
+        """Tell whether nothing that it missed has gone by. Nobody gets on once the end has been reached."""
+        return self._is_open and self._sequence <= traveller.sequence
+
+    def board(self, traveller: Traveller) -> None:
+        """Take somebody along."""
+        self._travellers[traveller.key] = traveller
+        for start in traveller.starts:
+            heappush(self._ahead, (start.place, next(self._numbers), start, traveller))
+
+    async def run(self) -> None:
+        """Walk until everybody is out. What fails here is raised to all who are on board."""
+        history = self._parts.history
+        try:
+            while self._travellers:
+                written = history.written()  # asked first: what is written later may not be in the page
+                page = await history.page(self._sequence)
+                if page:
+                    for part in _parts(page):
+                        await self._walk(part)
+                else:
+                    await self._let_out(written)
+        except Exception as error:  # noqa: BLE001 - each of them reports it
+            self._is_open = False
+            for traveller in self._travellers.values():
+                traveller.fail(error)
+
+    # --- on the way --------------------------------------------------------------------------------------------
+
+    async def _walk(self, part: Page) -> None:
+        """Match some messages, ask once about all that only Postgres can tell, and tell."""
+        found = [await self._look(sequence, item) for sequence, item in part]
+        candidates = [each for message in found for each, _ in message.candidates]
+        await admit([finding for each in candidates for finding in each.findings], self._parts.visibility)
+        answers = iter(await self._parts.visibility.visible([ask for each in candidates for ask in each.asks]))
+        for message in found:
+            for each, seen in message.candidates:
+                answered = list(islice(answers, len(each.asks)))
+                await self._tell(each.deliveries(answered), message.transaction.commit_time_us, seen)
+            changes = message.transaction.changes
+            if changes:
+                self._place = (changes[-1].lsn, changes[-1].index)
+            for traveller in self._full:
+                self._forget(traveller)
+                traveller.rest(self._place, message.sequence)
+            self._full.clear()
+        for traveller in [each for each in self._travellers.values() if not each.receiver.is_there()]:
+            self._forget(traveller)
+            traveller.arrive(self._place)
+        await asyncio.sleep(0)
+
+    async def _look(self, sequence: int, item: Transaction | Resync) -> _Found:
+        """Match one message. From here on it has gone by."""
+        if isinstance(item, Resync):
+            raise SubscriberLagged("catching up: expected one history, got the beginning of another")
+        self._sequence = sequence
+        self._passed = max(self._passed, item.commit_lsn)
+        self._finish_lists()
+        candidates: list[tuple[Candidates, Seen | None]] = []
+        for changes in self._stretches([each for each in item.changes if is_whole(each)]):
+            for matcher, seen in self._matchers(item):
+                await self._load_rules(matcher, changes)
+                candidates.append((matcher.match(changes, self._parts.guards.by_table), seen))
+        return _Found(sequence, item, candidates)
+
+    def _stretches(self, changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
+        """Cut where somebody begins; before each stretch, everybody who is to hear of it has begun."""
+        begin = 0
+        for at, change in enumerate(changes):
+            place = (change.lsn, change.index)
+            if self._ahead and self._ahead[0][0] < place:
+                if at > begin:
+                    yield changes[begin:at]
+                begin = at
+                self._begin(place)
+        if begin < len(changes):
+            yield changes[begin:]
+
+    def _begin(self, place: Place) -> None:
+        """Match for those who wish to hear of what comes at a place."""
+        while self._ahead and self._ahead[0][0] < place:
+            *_, start, traveller = heappop(self._ahead)
+            if self._travellers.get(traveller.key) is not traveller:
+                continue
+            if start.seen is None or start.seen.until <= self._passed:
+                self._matcher.add(start.wanted, start.compile)
+            else:
+                matcher, starts = self._lists.setdefault((traveller, start.seen), (Matcher(), []))
+                matcher.add(start.wanted, start.compile)
+                starts.append(start)
+
+    def _finish_lists(self) -> None:
+        """Match for those together with all others of whose list nothing comes any more."""
+        for key in [key for key in self._lists if key[1].until <= self._passed]:
+            _, starts = self._lists.pop(key)
+            for start in starts:
+                self._matcher.add(start.wanted, start.compile)
+
+    def _matchers(self, transaction: Transaction) -> Iterator[tuple[Matcher, Seen | None]]:
+        yield self._matcher, None
+        for (_, seen), (matcher, _) in self._lists.items():
+            if not seen.has(transaction.commit_lsn, transaction.xid):
+                yield matcher, seen
+
+    async def _load_rules(self, matcher: Matcher, changes: Iterable[Change]) -> None:
+        guards = self._parts.guards
+        for relation in {id(change.shape): change.relation for change in changes}.values():
+            while missing := guards.missing(relation, matcher.roles(relation)):
+                await guards.load(relation, missing)
+
+    async def _tell(self, deliveries: Iterable[Delivery[Sight]], commit_time_us: int, seen: Seen | None) -> None:
+        for delivery in deliveries:
+            for parcel, topic, connections in self._parts.frames.frames(delivery, commit_time_us, seen=seen):
+                for number in connections:
+                    traveller = self._travellers.get((number, topic))
+                    if traveller is None:
+                        continue  # it left while this was on its way
+                    receiver = traveller.receiver
+                    if (packet := parcel.packet(receiver.form)) is not None:
+                        receiver.write(packet)
+                    if receiver.is_full:
+                        self._full.add(traveller)
+                    self._told += 1
+                    if self._told % TURN == 0:
+                        await asyncio.sleep(0)
+
+    # --- at the end --------------------------------------------------------------------------------------------
+
+    async def _let_out(self, written: int) -> None:
+        """Let some out, in one step with finding that there is nothing more to tell."""
+        self._is_open = False
+        self._passed = max(self._passed, written)
+        self._finish_lists()
+        behind = {traveller for _, _, start, traveller in self._ahead if start.seen and start.seen.until > self._passed}
+        behind.update(traveller for traveller, _ in self._lists)
+        ready = [each for each in self._travellers.values() if each not in behind or each.has_waited(BEHIND_S)]
+        for traveller in ready[:OUT_AT_ONCE]:
+            self._forget(traveller)
+            traveller.arrive(self._place)
+        await asyncio.sleep(0 if ready else BEHIND_POLL_S)
+
+    def _forget(self, traveller: Traveller) -> None:
+        self._travellers.pop(traveller.key, None)
+        for start in traveller.starts:
+            self._matcher.remove(start.wanted.id)
+            if start.seen is not None:
+                self._lists.pop((traveller, start.seen), None)
+
+
+def _parts(page: Page) -> Iterator[Page]:
+    """Cut into parts with not too many changes each, but at least one message."""
+    begin = changes = 0
+    for at, (_, item) in enumerate(page):
+        size = 0 if isinstance(item, Resync) else len(item.events)
+        if at > begin and changes + size > CHANGES_AT_ONCE:
+            yield page[begin:at]
+            begin, changes = at, 0
+        changes += size
+    yield page[begin:]
