@@ -47,6 +47,7 @@ class ChangeFrames:
             return
         epoch = self._epoch()
         more = "" if seen is None or change.lsn >= seen.until else str(seen)
+        position = f"{epoch}.{change.lsn:x}.{change.index:x}{more}" if epoch else None
         data = self._bodies.write(
             change,
             commit_time_us,
@@ -54,10 +55,10 @@ class ChangeFrames:
             columns=_columns(delivery.select, sight.columns),
             old_columns=_columns(delivery.select, sight.old_columns),
             errors=sight.errors,
-            position=f"{epoch}.{change.lsn:x}.{change.index:x}{more}" if epoch else None,
+            position=position,
         )
         for receivers in delivery.receivers:
-            parcel, topic = _frame(receivers, data, operation)
+            parcel, topic = _frame(receivers, data, operation, position)
             yield parcel, topic, receivers.connections
 
 
@@ -78,9 +79,10 @@ def _columns(select: tuple[str, ...] | None, seen: tuple[str, ...] | None) -> tu
     return tuple(name for name in seen if name in select)
 
 
-def _frame(receivers: Receivers, data: bytes, operation: str) -> tuple[Parcel, str]:
+def _frame(receivers: Receivers, data: bytes, operation: str, position: str | None) -> tuple[Parcel, str]:
     """Return the message for one set of receivers, and their topic on the wire."""
     if receivers.topic.startswith(LEGACY):
         topic = receivers.topic.removeprefix(LEGACY)
         return Parcel(Message(topic, operation, data)), topic
-    return Parcel(Message(receivers.topic, "postgres_changes", payloads.change(receivers.ids, data))), receivers.topic
+    payload = payloads.change(receivers.ids, data)
+    return Parcel(Message(receivers.topic, "postgres_changes", payload, position=position)), receivers.topic

@@ -6,13 +6,17 @@ from msgspec import Struct
 
 
 class Message(Struct, frozen=True):
-    """One message. `payload` is JSON text of an object, already encoded, so that it is encoded once for everybody."""
+    """One message. `payload` is JSON text of an object, already encoded, so that it is encoded once for everybody.
+
+    `position` is where in the log a row change stands, for transports that keep places; frames say it in the payload.
+    """
 
     topic: str
     event: str
     payload: bytes
     ref: str | None = None
     join_ref: str | None = None
+    position: str | None = None
 
 
 class UserBroadcast(Struct, frozen=True):

@@ -57,7 +57,10 @@ class V2:
             return Frame(b"".join((header, topic, event, meta, broadcast.payload)), binary=True)
         if broadcast.binary:
             return None
-        payload = broadcast_payload(broadcast.event, broadcast.payload, meta)
+        return self._encode_as_text(broadcast)
+
+    def _encode_as_text(self, broadcast: UserBroadcast) -> Frame:
+        payload = broadcast_payload(broadcast.event, broadcast.payload, broadcast.meta)
         return self.encode(Message(broadcast.topic, "broadcast", payload))
 
     def decode(self, frame: Frame) -> Inbound:
@@ -66,6 +69,22 @@ class V2:
             return _read_binary(frame.data)
         text = read_json(_decode_text, frame.data, "reading a frame")
         return Message(text.topic, text.event, object_text(text.payload), ref_text(text.ref), ref_text(text.join_ref))
+
+
+class TextV2(V2):
+    """Version 2.0.0 for transports that carry text: a broadcast with a JSON body is a text frame, whatever it was."""
+
+    __slots__ = ("_keeps_binary",)
+
+    def __init__(self, *, keeps_binary: bool) -> None:
+        """With `keeps_binary` a raw body is still a binary frame, which the transport must write as text."""
+        self._keeps_binary = keeps_binary
+
+    def encode_broadcast(self, broadcast: UserBroadcast) -> Frame | None:
+        """Write a broadcast as text; one with a raw body as a binary frame, or not at all."""
+        if not broadcast.binary:
+            return self._encode_as_text(broadcast)
+        return super().encode_broadcast(broadcast) if self._keeps_binary else None
 
 
 def _read_binary(data: bytes) -> Inbound:
