@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route, Router
 from tidewire.hub.node import Node
 from tidewire.server.broadcast_api import BroadcastApi
 from tidewire.server.cors import allow
+from tidewire.server.doorkeeper import Doorkeeper
 from tidewire.server.http_front import FrontOptions, HttpFront
 from tidewire.server.introspection import Introspection
 from tidewire.server.realtime_door import RealtimeDoor, Receive, Scope, Send
@@ -54,7 +55,7 @@ class NodeApp:
         self.node = node
         self._door = RealtimeDoor(
             node,
-            refusal_delay_s=options.refusal_delay_s,
+            Doorkeeper(node, refusal_delay_s=options.refusal_delay_s),
             send_buffer_bytes=options.send_buffer_bytes,
             message_limit_bytes=options.message_limit_bytes,
         )
