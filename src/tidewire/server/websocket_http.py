@@ -1,11 +1,13 @@
 """uvicorn's HTTP class with bounds in time and in bytes, for `uvicorn.Config(http=…)`: on the head of a request, and on
 what still comes of a body after the answer.
 
-uvicorn waits without limit for the first request of a connection and for the rest of a body that nobody reads, and its
-fast parser takes headers of any size. Bodies that are read are for the application to bound.
+uvicorn waits without limit for the first request of a connection, for the rest of a body that nobody reads and for whoever
+does not read, such as the far end of a stream that has vanished. Its fast parser takes headers of any size. Bodies that
+are read are for the application to bound.
 """
 
 import asyncio
+import socket
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -21,6 +23,8 @@ class HttpProtocol(HttpToolsProtocol):
     rest_limit_s: ClassVar[float] = 5.0
     rest_limit_bytes: ClassVar[int] = 8 * 2**20
     """What is thrown away of a body that was refused. Hanging up at once would take the answer away from its client."""
+    unread_limit_s: ClassVar[float] = 60.0
+    """How long the peer may leave unread what was sent to it before the operating system ends the connection."""
 
     _head_deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0
@@ -30,6 +34,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
+        limit_unread(transport, self.unread_limit_s)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -106,3 +111,10 @@ class HttpProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.write(refusal_response(refusal, self.server_state.default_headers))
             self.transport.close()
+
+
+def limit_unread(transport: asyncio.Transport, limit_s: float) -> None:
+    """Bound it where the operating system can; elsewhere its own patience counts, which is a quarter of an hour."""
+    sock = transport.get_extra_info("socket")
+    if hasattr(socket, "TCP_USER_TIMEOUT") and sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limit_s * 1000))
