@@ -3,25 +3,27 @@
 Everything is real: the database, the sockets, the node. Only its start is shorter than that of `tidewire serve`.
 """
 
+import asyncio
 import json
-import struct
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from typing import Any, Final, Self
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
+from typing import Any, Final
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 
 from msgspec import Struct
 
-from tests.support.messages import user_broadcast
+from tests.support.live_client import LiveClient, Wire, read_kind_4, read_text
 from tests.support.tokens import SECRET, sign
 from tests.support.waiting import wait_until
 from tests.support.websocket import BINARY, CLOSE, LIMIT_S, TEXT, RawClient, RunningServer, frame, serving_as
 from tidewire import assemble
+from tidewire.hub.node import Node
 from tidewire.postgres.connection import connect
 from tidewire.postgres.migrate import apply, find_pending
 from tidewire.postgres.migration_files import read_migrations
+from tidewire.server.app import NodeApp
 from tidewire.server.lazy_app import LazyApp
 from tidewire.server.websocket import Protocol
 from tidewire.settings import Settings
@@ -31,8 +33,6 @@ WEBSOCKET_CLASSES: Final[Mapping[str, Any]] = {"direct": Protocol, "asgi": "webs
 
 FAR_S: Final = 4_000_000_000
 """A time at which no test runs any more."""
-
-KIND_4_HEAD: Final = struct.Struct(">BBBBB")
 
 
 def token(role: str = "anon", **claims: Any) -> str:
@@ -61,6 +61,13 @@ class RealtimeServer(RunningServer):
     """A server that is asked over HTTP and WebSocket."""
 
     prefix: str = ""
+    node: Node
+    loop: asyncio.AbstractEventLoop
+    """Both only where `realtime` started it."""
+
+    def drain(self) -> None:
+        """Begin to send all clients away, as a server does that is told to stop."""
+        asyncio.run_coroutine_threadsafe(self.node.drain(LIMIT_S), self.loop)
 
     @property
     def url(self) -> str:
@@ -93,56 +100,33 @@ def request(method: str, url: str, data: bytes | None = None, *, headers: Mappin
             return Answer(error.code, dict(error.headers), error.read())
 
 
-class SocketClient:
-    """A blocking client of either version. Messages are dicts with topic, event, payload, ref and join_ref."""
+class SocketClient(LiveClient):
+    """Speaks over a WebSocket."""
 
     def __init__(self, port: int, target: str, *, version: int) -> None:
         self.raw = RawClient(port)
         self.version = version
-        self.refs = 0
         self.raw.upgrade(target)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.raw.__exit__()
 
     def send(self, opcode: int, payload: bytes) -> None:
         self.raw.send(frame(opcode, payload))
 
-    def push(self, topic: str, event: str, payload: object, *, join_ref: str | None = "1") -> str:
-        """Send a message and return its ref."""
-        self.refs += 1
-        ref = str(self.refs)
-        if self.version == 1:
-            fields = {"topic": topic, "event": event, "payload": payload, "ref": ref, "join_ref": join_ref}
-            self.send(TEXT, json.dumps(fields).encode())
-        else:
-            self.send(TEXT, json.dumps([join_ref, ref, topic, event, payload]).encode())
-        return ref
+    def send_text(self, data: bytes) -> None:
+        self.send(TEXT, data)
 
-    def broadcast(self, topic: str, event: str, body: bytes, *, binary: bool, meta: bytes = b"") -> str:
-        """Send a broadcast as version 2 does, in a binary frame, and return its ref."""
-        self.refs += 1
-        ref = str(self.refs)
-        self.send(BINARY, user_broadcast(topic, event, body, binary=binary, meta=meta, ref=ref))
-        return ref
+    def send_binary(self, data: bytes) -> None:
+        self.send(BINARY, data)
 
-    def join(self, topic: str, **config: Any) -> dict[str, Any]:
-        """Join, and return the response, which must be positive."""
-        ref = self.push(topic, "phx_join", {"config": {"presence": {"enabled": False}, **config}})
-        reply = self.receive("phx_reply")
-        assert (reply["ref"], reply["payload"]["status"]) == (ref, "ok"), reply
-        response: dict[str, Any] = reply["payload"]["response"]
-        return response
+    def read(self) -> Wire:
+        opcode, data = self.raw.read_frame()
+        assert opcode in {TEXT, BINARY}, (opcode, data)
+        return read_kind_4(data) if opcode == BINARY else read_text(data)
 
-    def receive(self, *events: str) -> dict[str, Any]:
-        """Return the next message of one of these events, or the very next one; a close is an error."""
-        while True:
-            message = self._read()
-            if not events or message["event"] in events:
-                return message
+    def vanish(self) -> None:
+        self.raw.socket.close()
+
+    def wait_for_end(self) -> None:
+        assert self.closed() == 1012
 
     def closed(self) -> int:
         """Read until the server closes, and return its code."""
@@ -154,36 +138,21 @@ class SocketClient:
         assert opcode == CLOSE
         return int.from_bytes(data[:2], "big"), data[2:].decode()
 
-    def _read(self) -> dict[str, Any]:
-        opcode, data = self.raw.read_frame()
-        assert opcode in {TEXT, BINARY}, (opcode, data)
-        if opcode == BINARY:
-            return _read_kind_4(data)
-        message = json.loads(data)
-        if isinstance(message, dict):
-            return message
-        return dict(zip(("join_ref", "ref", "topic", "event", "payload"), message, strict=True))
-
-
-def _read_kind_4(data: bytes) -> dict[str, Any]:
-    kind, topic, event, meta, encoding = KIND_4_HEAD.unpack_from(data)
-    assert kind == 4
-    texts, at = [], KIND_4_HEAD.size
-    for size in (topic, event, meta):
-        texts.append(data[at : at + size].decode())
-        at += size
-    body = json.loads(data[at:]) if encoding else data[at:]
-    payload = {"type": "broadcast", "event": texts[1], "payload": body}
-    if texts[2]:
-        payload["meta"] = json.loads(texts[2])
-    return {"topic": texts[0], "event": "broadcast", "payload": payload, "ref": None, "join_ref": None}
-
 
 @contextmanager
 def realtime(dsn: str, *, path: str = "direct", ready: bool = True, **changed: Any) -> Iterator[RealtimeServer]:
     """Serve a database that `migrate` has prepared, until the block ends."""
     settings = Settings(**{"jwt_secret": SECRET, "refusal_delay_s": 0.0, **changed})
-    with serving_app(LazyApp(lambda: assemble.running_app(settings, dsn)), path=path) as server:
+    started: list[tuple[Node, asyncio.AbstractEventLoop]] = []
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[NodeApp]:
+        async with assemble.running_app(settings, dsn) as app:
+            started.append((app.node, asyncio.get_running_loop()))
+            yield app
+
+    with serving_app(LazyApp(running), path=path) as server:
+        server.node, server.loop = started[0]
         wait_until(lambda: not ready or server.get("/readyz").status == 200)
         yield server
 
