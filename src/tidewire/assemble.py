@@ -355,6 +355,10 @@ def app_options(chosen: Settings) -> AppOptions:
         message_limit_bytes=chosen.message_limit_bytes,
         payload_bytes=chosen.payload_bytes,
         topic_bytes=chosen.topic_bytes,
+        # Twice within the time after which a client counts as idle.
+        heartbeat_s=min(chosen.stream_heartbeat_s, chosen.idle_s / 2),
+        poll_wait_s=min(chosen.poll_wait_s, chosen.idle_s / 2),
+        poll_gap_s=chosen.poll_gap_s,
         open_metrics=is_development,
     )
 

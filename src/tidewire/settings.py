@@ -180,6 +180,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A connection that sends nothing for so long is closed."""
     empty_s: Seconds = 600.0
     """A connection without a channel is closed after this time."""
+    stream_heartbeat_s: Annotated[float, Meta(gt=0, le=60)] = 15.0
+    """How long an event stream may be silent before a comment shows that it lives."""
+    poll_wait_s: Annotated[float, Meta(gt=0, le=60)] = 15.0
+    """How long a poll waits for messages; official clients give up after 20 s."""
+    poll_gap_s: Seconds = 30.0
+    """A client that has not polled for so long has gone."""
     private_only: bool = False
     """Whether public channels are refused."""
     database_pool: Count = 4

@@ -94,6 +94,10 @@ class ClientConnection:
         """Take a binary frame."""
         self._receive(Frame(data, binary=True))
 
+    def on_alive(self) -> None:
+        """Take a sign of life that is no message."""
+        self._session.heard(self._services.clock())
+
     def on_closed(self, _code: int) -> None:
         """Forget everything of this client."""
         self.write = drop_packet

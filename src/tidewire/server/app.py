@@ -1,4 +1,4 @@
-"""The ASGI application of a running node: WebSockets to their door, HTTP to its endpoints.
+"""The ASGI application of a running node: WebSockets to their door, HTTP to its endpoints and to other transports.
 
 Nothing here is passed by the messages of a connection. Starting and stopping the node is for others.
 """
@@ -13,14 +13,17 @@ from tidewire.hub.node import Node
 from tidewire.server.broadcast_api import BroadcastApi
 from tidewire.server.cors import allow
 from tidewire.server.doorkeeper import Doorkeeper
+from tidewire.server.event_streams import EventStreams
 from tidewire.server.http_front import FrontOptions, HttpFront
 from tidewire.server.introspection import Introspection
+from tidewire.server.long_poll import LongPoll
 from tidewire.server.realtime_door import RealtimeDoor, Receive, Scope, Send
 
 SOCKET_PATHS: Final = frozenset({"/socket/websocket", "/realtime/v1/websocket"})
 """As the bare server has it, and as a gateway shows it to browsers."""
 
 PREFIXES: Final = ("", "/realtime/v1")
+FALLBACK_PREFIXES: Final = ("/socket", "/realtime/v1")
 
 
 class AppOptions(Struct, frozen=True, kw_only=True):
@@ -32,6 +35,9 @@ class AppOptions(Struct, frozen=True, kw_only=True):
     message_limit_bytes: int = 5_000_000
     payload_bytes: int = 3_000_500
     topic_bytes: int = 255
+    heartbeat_s: float = 15.0
+    poll_wait_s: float = 15.0
+    poll_gap_s: float = 30.0
     open_metrics: bool = False
 
 
@@ -53,13 +59,31 @@ class NodeApp:
         go back.
         """
         self.node = node
+        doorkeeper = Doorkeeper(node, refusal_delay_s=options.refusal_delay_s)
         self._door = RealtimeDoor(
             node,
-            Doorkeeper(node, refusal_delay_s=options.refusal_delay_s),
+            doorkeeper,
             send_buffer_bytes=options.send_buffer_bytes,
             message_limit_bytes=options.message_limit_bytes,
         )
-        self._router = Router([*doors, *_routes(node, source_status, options)], redirect_slashes=False)
+        streams = EventStreams(
+            node, doorkeeper, heartbeat_s=options.heartbeat_s, body_bytes=options.message_limit_bytes
+        )
+        polls = LongPoll(
+            node,
+            doorkeeper,
+            wait_s=options.poll_wait_s,
+            gap_s=options.poll_gap_s,
+            body_bytes=options.message_limit_bytes,
+        )
+        introspection = Introspection(
+            node,
+            source_status,
+            lambda: {"sse": len(streams), "longpoll": len(polls)},
+            open_metrics=options.open_metrics,
+        )
+        routes = [*_routes(node, introspection, options), *_fallback_routes(streams, polls)]
+        self._router = Router([*doors, *routes], redirect_slashes=False)
         self._front = HttpFront(self._lead, options.front, count=node.count, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,8 +96,7 @@ class NodeApp:
             await self._router(scope, receive, send)
 
 
-def _routes(node: Node, source_status: Callable[[], str], options: AppOptions) -> Sequence[BaseRoute]:
-    introspection = Introspection(node, source_status, open_metrics=options.open_metrics)
+def _routes(node: Node, introspection: Introspection, options: AppOptions) -> Sequence[BaseRoute]:
     broadcasts = BroadcastApi(
         node,
         body_bytes=options.message_limit_bytes,
@@ -95,6 +118,23 @@ def _routes(node: Node, source_status: Callable[[], str], options: AppOptions) -
             Route(f"{path}/{{topic:path}}/events/{{event:path}}", broadcasts.single, methods=["POST"]),
             Route(f"{path}/{{topic:path}}/events/{{event:path}}", allow, methods=["OPTIONS"]),
         ]
+    return routes
+
+
+def _fallback_routes(streams: EventStreams, polls: LongPoll) -> Sequence[BaseRoute]:
+    """For those whose network lets no WebSocket through."""
+    routes: list[BaseRoute] = []
+    for prefix in FALLBACK_PREFIXES:
+        for path, method, endpoint in (
+            (f"{prefix}/sse", "GET", streams),
+            (f"{prefix}/sse/{{id}}", "POST", streams.command),
+            (f"{prefix}/longpoll", "GET", polls.poll),
+            (f"{prefix}/longpoll", "POST", polls.push),
+        ):
+            routes += [
+                Route(path, endpoint, methods=[method]),
+                Route(path, allow, methods=["OPTIONS"]),
+            ]
     return routes
 
 

@@ -1,7 +1,7 @@
 """Turns a node's figures into Prometheus metrics at the moment they are asked for. Keeps none."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -34,15 +34,17 @@ COUNTERS: Final = {
 
 
 class FiguresCollector(Collector):
-    """Register it once per node."""
+    """Register it once per node. `transports` says how many clients come by others than WebSocket."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, transports: Callable[[], Mapping[str, int]]) -> None:
         self._node = node
+        self._transports = transports
 
     def collect(self) -> Iterable[Metric]:
         figures = self._node.figures()
         for name, words in GAUGES.items():
             yield GaugeMetricFamily(f"tidewire_{name}", words, getattr(figures, name))
+        yield _by_transport(figures.connections, self._transports())
         yield GaugeMetricFamily("tidewire_live", "1 while every change that commits will be delivered.", figures.live)
         yield GaugeMetricFamily("tidewire_draining", "1 while clients are being sent away.", figures.draining)
         yield GaugeMetricFamily(
@@ -60,6 +62,13 @@ class FiguresCollector(Collector):
 def metrics_text(registry: CollectorRegistry) -> bytes:
     """Write all metrics in the text format that collectors read."""
     return generate_latest(registry)
+
+
+def _by_transport(connections: int, others: Mapping[str, int]) -> Metric:
+    metric = GaugeMetricFamily("tidewire_transport_connections", "Clients by how they come.", labels=["transport"])
+    for transport, count in {"websocket": connections - sum(others.values()), **others}.items():
+        metric.add_metric([transport], count)
+    return metric
 
 
 def _counters(figures: Figures) -> Iterable[Metric]:

@@ -1,6 +1,6 @@
 """What operators and load balancers ask: is the process alive, may it get traffic, and how is it doing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -26,13 +26,23 @@ WAITING: Final = {
 class Introspection:
     """Endpoints for Starlette's router."""
 
-    def __init__(self, node: Node, source_status: Callable[[], str], *, open_metrics: bool) -> None:
-        """Without `open_metrics` they are for holders of a token of the service role."""
+    def __init__(
+        self,
+        node: Node,
+        source_status: Callable[[], str],
+        transports: Callable[[], Mapping[str, int]],
+        *,
+        open_metrics: bool,
+    ) -> None:
+        """Ask `transports` how many clients come by others than WebSocket.
+
+        Without `open_metrics` the figures are for holders of a token of the service role.
+        """
         self._node = node
         self._source_status = source_status
         self._open_metrics = open_metrics
         self._registry = CollectorRegistry()
-        self._registry.register(FiguresCollector(node))
+        self._registry.register(FiguresCollector(node, transports))
 
     async def alive(self, _request: Request) -> Response:
         """Say that the process answers; nothing else is looked at."""

@@ -11,6 +11,8 @@ from tidewire.query.errors import QueryError
 
 ACCOUNTS: Final = "/auth/v1"
 DATA: Final = "/rest/v1"
+POLLS: Final = ("/realtime/v1/longpoll", "/socket/longpoll")
+STREAMS: Final = ("/realtime/v1/sse", "/socket/sse")
 
 _ACCOUNT_CODES: Final = {429: "over_request_rate_limit", 500: "unexpected_failure"}
 _DATA_CODES: Final = {413: "PGRST102", 414: "PGRST100", 500: "XX000"}
@@ -24,6 +26,11 @@ def refuse(path: str, status: HTTPStatus, message: str, headers: dict[str, str] 
         body = QueryError(status, _DATA_CODES.get(status, f"PT{int(status)}"), message).body()
     elif path.startswith(ACCOUNTS):
         body = Refusal(status, _ACCOUNT_CODES.get(status, "validation_failed"), message).body()
+    elif path in POLLS:
+        # Clients look at no status but this one, and know only this one to be for now.
+        body = {"status": HTTPStatus.INTERNAL_SERVER_ERROR, "error": message}
+    elif path.startswith(STREAMS):
+        body = {"error": message}
     else:
         body = {"message": message}
     return Response(_encode(body), status, headers, "application/json")

@@ -1,9 +1,9 @@
 """uvicorn's HTTP class with bounds in time and in bytes, for `uvicorn.Config(http=…)`: on the head of a request, and on
 what still comes of a body after the answer.
 
-uvicorn waits without limit for the first request of a connection, for the rest of a body that nobody reads and for whoever
-does not read, such as the far end of a stream that has vanished. Its fast parser takes headers of any size. Bodies that
-are read are for the application to bound.
+uvicorn waits without limit for the first request of a connection, for the rest of a body that nobody reads and for
+whoever does not read, such as the far end of a stream that has vanished. Its fast parser takes headers of any size.
+Bodies that are read are for the application to bound.
 """
 
 import asyncio

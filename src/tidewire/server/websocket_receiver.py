@@ -1,6 +1,9 @@
-"""The contract of whoever is told what happens on a WebSocket. Implemented by what takes a connection over."""
+"""The contract of whoever is told what happens on a connection. Implemented by what takes a connection over."""
 
+from collections.abc import Iterable
 from typing import Protocol
+
+from tidewire.wire.message import Frame
 
 
 class Receiver(Protocol):
@@ -25,3 +28,20 @@ class Receiver(Protocol):
     def on_resume(self) -> None:
         """Write again: the peer has caught up."""
         ...
+
+
+class LiveReceiver(Receiver, Protocol):
+    """Is told besides when the peer is known to be there: over HTTP it sends nothing only to say so."""
+
+    def on_alive(self) -> None:
+        """Take a sign of life that is no message."""
+        ...
+
+
+def hand_in(receiver: Receiver, frames: Iterable[Frame]) -> None:
+    """Give a receiver frames that came together, in order."""
+    for frame in frames:
+        if frame.binary:
+            receiver.on_binary(frame.data)
+        else:
+            receiver.on_text(frame.data)
