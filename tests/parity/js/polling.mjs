@@ -1,5 +1,5 @@
 // Joins, tracks, sends and follows a table with stock supabase-js that polls, and prints what it was told as JSON.
-// Usage: node longpoll.mjs FOLDER ALIAS URL KEY
+// Usage: node polling.mjs FOLDER ALIAS URL KEY
 
 import { createRequire } from 'node:module'
 

@@ -10,7 +10,7 @@ from tests.parity.installed import find_node, install_packages
 from tests.parity.serving import TidewireServer, token
 from tests.support.log import execute
 
-SCRIPT = Path(__file__).parent / "js" / "longpoll.mjs"
+SCRIPT = Path(__file__).parent / "js" / "polling.mjs"
 LIMIT_S = 30.0
 
 
