@@ -4,7 +4,6 @@ Slower than a connection that was taken over, and the same to whoever is connect
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, Final
@@ -12,15 +11,12 @@ from typing import Any, Final
 import structlog
 
 from tidewire.hub.tasks import Tasks
+from tidewire.server.backlog import Backlog
 from tidewire.server.websocket_connection import CLOSE_LIMIT_S
 from tidewire.server.websocket_receiver import Receiver
 from tidewire.wire.websocket import ABNORMAL, NO_CODE, TOO_BIG
 
 log = structlog.get_logger()
-
-PAUSE_BYTES: Final = 64 * 1024
-RESUME_BYTES: Final = 16 * 1024
-"""The marks at which a transport of asyncio asks to write less, and then to go on."""
 
 _FAILED: Final = 1011
 
@@ -40,14 +36,11 @@ class AsgiConnection:
         self._receive = receive
         self._send = send
         self._message_limit_bytes = message_limit_bytes
-        self._packets: deque[Event] = deque()
-        self._waiting_bytes = 0
-        self._paused = False
+        self._backlog = Backlog()
         self._arrived = asyncio.Event()
         self._goodbye: Event | None = None
         self._give_up_at: float | None = None
         self._patience: asyncio.Timeout | None = None
-        self._receiver: Receiver | None = None
         self._code = ABNORMAL
 
     # --- for whoever writes --------------------------------------------------------------------------------
@@ -55,19 +48,14 @@ class AsgiConnection:
     @property
     def waiting_bytes(self) -> int:
         """Characters and bytes that the server has not taken yet."""
-        return self._waiting_bytes
+        return self._backlog.waiting_bytes
 
     def write(self, packet: Event) -> None:
         """Send an event; it is shared by all connections that get it. Dropped after a close."""
         if self._goodbye is not None:
             return
-        self._packets.append(packet)
-        self._waiting_bytes += event_size(packet)
+        self._backlog.put(packet, event_size(packet))
         self._arrived.set()
-        if self._waiting_bytes > PAUSE_BYTES and not self._paused:
-            self._paused = True
-            if self._receiver is not None:
-                self._receiver.on_pause()
 
     def close(self, code: int, reason: str) -> None:
         """Close after what was written; `on_closed` follows in CLOSE_LIMIT_S. Closing again does nothing."""
@@ -81,15 +69,15 @@ class AsgiConnection:
 
     async def run(self, receiver: Receiver) -> None:
         """Carry messages both ways until the connection has ended, then tell the receiver, once."""
-        self._receiver = receiver
+        self._backlog.receiver = receiver
         try:
             with suppress(TimeoutError):  # raised by our own limit: a peer that does not let itself be closed
                 async with asyncio.timeout_at(self._give_up_at) as self._patience, Tasks() as tasks:
                     tasks.start(self._carry(), name="websocket sender")
                     await self._read(receiver)
         finally:
-            self._receiver = self._patience = None
-            self._packets.clear()
+            self._patience = None
+            self._backlog.drop()
             receiver.on_closed(self._code)
 
     async def _read(self, receiver: Receiver) -> None:
@@ -122,10 +110,10 @@ class AsgiConnection:
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
-                while self._packets:
-                    packet = self._packets.popleft()
+                while self._backlog:
+                    (packet,), size = self._backlog.take(0)
                     await self._send(packet)
-                    self._sent(event_size(packet))
+                    self._backlog.let_go(size)
                 if self._goodbye is not None:
                     await self._send(self._goodbye)
                     return
@@ -133,13 +121,6 @@ class AsgiConnection:
             log.debug("websocket_send_failed", reason=type(error).__name__)
             self._goodbye = self._goodbye or {"type": "websocket.close"}
             self._limit()
-
-    def _sent(self, size: int) -> None:
-        self._waiting_bytes -= size
-        if self._paused and self._waiting_bytes < RESUME_BYTES:
-            self._paused = False
-            if self._receiver is not None:
-                self._receiver.on_resume()
 
     def _limit(self) -> None:
         if self._give_up_at is None:

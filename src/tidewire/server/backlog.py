@@ -1,10 +1,13 @@
 """Packets that wait for the network, with the marks at which a connection is told to write less and then to go on."""
 
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
-from tidewire.server.asgi_connection import PAUSE_BYTES, RESUME_BYTES
 from tidewire.server.websocket_receiver import Receiver
+
+PAUSE_BYTES: Final = 64 * 1024
+RESUME_BYTES: Final = 16 * 1024
+"""The marks at which a transport of asyncio asks to write less, and then to go on."""
 
 
 class Backlog:
@@ -13,7 +16,7 @@ class Backlog:
     __slots__ = ("_packets", "_paused", "receiver", "waiting_bytes")
 
     def __init__(self) -> None:
-        self._packets: deque[Any] = deque()
+        self._packets: deque[tuple[Any, int]] = deque()
         self._paused = False
         self.receiver: Receiver | None = None
         self.waiting_bytes = 0
@@ -22,23 +25,24 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._packets)
 
-    def put(self, packet: Any) -> None:
-        """Add a packet, which has a length in bytes."""
-        self._packets.append(packet)
-        self.waiting_bytes += len(packet)
+    def put(self, packet: Any, size: int) -> None:
+        """Add a packet of so many bytes."""
+        self._packets.append((packet, size))
+        self.waiting_bytes += size
         if self.waiting_bytes > PAUSE_BYTES and not self._paused:
             self._paused = True
             if self.receiver is not None:
                 self.receiver.on_pause()
 
-    def take(self, most_bytes: int) -> list[Any]:
-        """Return the oldest packets: as many as fit, but one in any case. Then `let_go` of their size."""
+    def take(self, most_bytes: int) -> tuple[list[Any], int]:
+        """Return the oldest packets, as many as fit but one in any case, and their size, to `let_go` of later."""
         taken: list[Any] = []
-        size = 0
-        while self._packets and (not taken or size + len(self._packets[0]) <= most_bytes):
-            taken.append(self._packets.popleft())
-            size += len(taken[-1])
-        return taken
+        total = 0
+        while self._packets and (not taken or total + self._packets[0][1] <= most_bytes):
+            packet, size = self._packets.popleft()
+            taken.append(packet)
+            total += size
+        return taken, total
 
     def let_go(self, size: int) -> None:
         """Say that so many bytes have been taken by the network."""

@@ -64,7 +64,7 @@ class EventOutbox:
     def say(self, text: bytes) -> None:
         """Send what is no message."""
         if not self._is_closing:
-            self._backlog.put(text)
+            self._backlog.put(text, len(text))
             self._arrived.set()
 
     def close(self, code: int, reason: str) -> None:
@@ -107,11 +107,12 @@ class EventOutbox:
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
             while self._backlog or not self._is_closing:
                 if not await self._something():
-                    self._backlog.put(HEARTBEAT)
+                    self._backlog.put(HEARTBEAT, len(HEARTBEAT))
                 while self._backlog:
-                    text = b"".join(self._backlog.take(CHUNK_BYTES))
-                    await send({"type": "http.response.body", "body": self._padded(text), "more_body": True})
-                    self._backlog.let_go(len(text))
+                    texts, size = self._backlog.take(CHUNK_BYTES)
+                    body = self._padded(b"".join(texts))
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+                    self._backlog.let_go(size)
                 receiver.on_alive()
             await send({"type": "http.response.body", "body": b""})
         except Exception as error:  # noqa: BLE001 - what servers raise when the peer is gone differs; it is gone

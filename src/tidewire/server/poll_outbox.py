@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from tidewire.server.backlog import Backlog
+from tidewire.server.websocket_connection import CLOSE_LIMIT_S
 from tidewire.server.websocket_receiver import LiveReceiver
 from tidewire.wire.websocket import ABNORMAL
 
@@ -38,6 +39,7 @@ class PollOutbox:
         self._forget = forget
         self._backlog = Backlog()
         self._told: tuple[bytes, ...] = ()
+        self._told_bytes = 0
         self._number = 0
         self._polls = 0
         self._arrived = asyncio.Event()
@@ -55,7 +57,7 @@ class PollOutbox:
     def write(self, packet: bytes) -> None:
         """Keep a packet for the next answer. Dropped after a close."""
         if not self._is_closing:
-            self._backlog.put(packet)
+            self._backlog.put(packet, len(packet))
             self._arrived.set()
 
     def close(self, code: int, reason: str) -> None:  # noqa: ARG002 - the protocol of polls knows no reasons
@@ -63,6 +65,7 @@ class PollOutbox:
         if not self._is_closing:
             self._is_closing = True
             self._arrived.set()
+            self._await_poll()
             self._loop.call_soon(self._tell_closed, code)  # the receiver is in the middle of something now
 
     # --- for the door --------------------------------------------------------------------------------------
@@ -82,8 +85,8 @@ class PollOutbox:
         if not self._number - 1 <= seen <= self._number:
             return Polled(self._number, is_over=True)
         if seen == self._number:
-            self._backlog.let_go(sum(map(len, self._told)))
-            self._told = ()
+            self._backlog.let_go(self._told_bytes)
+            self._told, self._told_bytes = (), 0
         self._polls += 1
         place = self._polls
         self._arrived.set()  # whoever polled before has gone, or is no longer interested
@@ -95,7 +98,8 @@ class PollOutbox:
         if place != self._polls:
             return Polled(self._number)
         if not self._told and self._backlog:
-            self._told = tuple(self._backlog.take(ANSWER_BYTES))
+            packets, self._told_bytes = self._backlog.take(ANSWER_BYTES)
+            self._told = tuple(packets)
             self._number += 1
         return Polled(self._number, self._told, is_over=self._is_closing and not self._told)
 
@@ -116,7 +120,9 @@ class PollOutbox:
     def _await_poll(self) -> None:
         if self._end is not None:
             self._end.cancel()
-        self._end = self._loop.call_later(self._gap_s, self._give_up)
+        # What a session that is closed still holds counts nowhere any more, so it is held for a moment only.
+        gap_s = min(self._gap_s, CLOSE_LIMIT_S) if self._is_closing else self._gap_s
+        self._end = self._loop.call_later(gap_s, self._give_up)
 
     def _give_up(self) -> None:
         self._is_closing = True
