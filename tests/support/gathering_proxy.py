@@ -37,6 +37,7 @@ class GatheringProxy:
         self.cut()
         for thread in self._threads:
             thread.join(LIMIT_S)
+        self.cut()  # who came while it closed
 
     @property
     def held(self) -> bytes:
@@ -45,7 +46,7 @@ class GatheringProxy:
 
     def cut(self) -> None:
         """Break every connection, and lose what was held."""
-        for each in self._sockets:
+        for each in list(self._sockets):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
@@ -57,7 +58,11 @@ class GatheringProxy:
                 client, _ = self._listener.accept()
             except OSError:  # it was closed
                 return
-            server = socket.create_connection(("127.0.0.1", self._target_port))
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target_port))
+            except OSError:  # the server is away, and so is what asks for it
+                client.close()
+                continue
             self._sockets += [client, server]
             for work in (self._gather, self._pass_on):
                 thread = threading.Thread(target=work, args=(server, client), name="gathering proxy")
