@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -63,14 +64,13 @@ def open_stream(server: RealtimeServer, **query: str) -> SseClient:
 
 
 @contextmanager
-def writing(dsn: str) -> Iterator[dict[str, list[int]]]:
-    """Insert rows into both tables, several in a transaction, until the block ends; what was committed is gathered."""
+def writing(dsn: str, start: int) -> Iterator[dict[str, list[int]]]:
+    """Insert rows into both tables, numbered from `start`, several in a transaction, until the block ends; what was committed is gathered."""
     written: dict[str, list[int]] = {table: [] for table in TABLES}
     over = threading.Event()
 
     def write() -> None:
         with psycopg.connect(dsn) as connection:
-            (start,) = connection.execute("select coalesce(max(id), 0) + 1 from notes").fetchone() or (1,)
             numbers = count(start)
             while not over.is_set():
                 for number in [next(numbers) for _ in range(3)]:
@@ -95,18 +95,21 @@ def test_an_address_follows_tables_and_goes_on_without_gap_or_repeat(
 ) -> None:
     """As an EventSource does, which knows nothing but its address and the last id."""
     told: dict[str, list[int]] = {table: [] for table in TABLES}
+    start = uuid.uuid4().int % 1000 * 1_000_000
 
     def follow(last_id: str) -> SseClient:
         return open_stream(served, channels=json.dumps(FOLLOW), **{how: last_id})
 
     def take(stream: SseClient) -> None:
         data = stream.receive("postgres_changes")["payload"]["data"]
-        told[data["table"]].append(data["record"]["id"])
+        if start <= data["record"]["id"] < start + 1_000_000:
+            # What was there before may be told as well: a join begins a little before it was asked for.
+            told[data["table"]].append(data["record"]["id"])
 
     client = follow("")
     for _ in TABLES:
         assert client.receive("phx_reply")["payload"]["status"] == "ok"
-    with writing(dsn) as written:
+    with writing(dsn, start) as written:
         for cut in range(20):
             for _ in range(cut % 7):
                 take(client)
