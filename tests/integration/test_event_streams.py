@@ -65,7 +65,10 @@ def open_stream(server: RealtimeServer, **query: str) -> SseClient:
 
 @contextmanager
 def writing(dsn: str, start: int) -> Iterator[dict[str, list[int]]]:
-    """Insert rows into both tables, numbered from `start`, several in a transaction, until the block ends; what was committed is gathered."""
+    """Insert rows into both tables, numbered from `start` and several in a transaction, until the block ends.
+
+    What was committed is gathered.
+    """
     written: dict[str, list[int]] = {table: [] for table in TABLES}
     over = threading.Event()
 

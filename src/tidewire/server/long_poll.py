@@ -17,6 +17,7 @@ from tidewire.model.errors import DecodeError
 from tidewire.server import forms
 from tidewire.server.doorkeeper import Doorkeeper, Entry, Refusal, read_entry
 from tidewire.server.poll_outbox import PollOutbox
+from tidewire.server.refusal_bodies import poll_body
 from tidewire.server.request_parts import BodyRefused, read_body
 from tidewire.server.tickets import Tickets
 from tidewire.server.websocket_receiver import hand_in
@@ -104,7 +105,4 @@ def _answer(body: dict[str, Any], status: int = HTTPStatus.OK) -> Response:
 
 
 def _refuse(refusal: Refusal) -> Response:
-    """Refuse in the two words that clients know: come back with something else, or just come back."""
-    is_final = refusal.status < HTTPStatus.TOO_MANY_REQUESTS
-    said = HTTPStatus.FORBIDDEN if is_final else HTTPStatus.INTERNAL_SERVER_ERROR
-    return _answer({"status": said, "error": refusal.message}, refusal.status)
+    return _answer(poll_body(refusal.status, refusal.message), refusal.status)

@@ -27,10 +27,16 @@ def refuse(path: str, status: HTTPStatus, message: str, headers: dict[str, str] 
     elif path.startswith(ACCOUNTS):
         body = Refusal(status, _ACCOUNT_CODES.get(status, "validation_failed"), message).body()
     elif path in POLLS:
-        # Clients look at no status but this one, and know only this one to be for now.
-        body = {"status": HTTPStatus.INTERNAL_SERVER_ERROR, "error": message}
+        body = poll_body(status, message)
     elif path.startswith(STREAMS):
         body = {"error": message}
     else:
         body = {"message": message}
     return Response(_encode(body), status, headers, "application/json")
+
+
+def poll_body(status: int, message: str) -> dict[str, object]:
+    """Refuse a poll in the two words that clients know: come back with something else, or just come back."""
+    is_final = status < HTTPStatus.TOO_MANY_REQUESTS
+    said = HTTPStatus.FORBIDDEN if is_final else HTTPStatus.INTERNAL_SERVER_ERROR
+    return {"status": said, "error": message}
