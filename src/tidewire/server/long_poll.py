@@ -88,7 +88,8 @@ class LongPoll:
     def _connect(self, entry: Entry) -> str:
         outbox = PollOutbox(gap_s=self._gap_s, forget=lambda: self._open.withdraw(ticket.id))
         ticket = self._open.issue(outbox)
-        outbox.begin(self._node.connect(outbox, forms.LONG_POLL[entry.version], token=entry.token))
+        form = forms.LONG_POLL[entry.version]
+        outbox.begin(self._node.connect(outbox, form, token=entry.token, resumes=entry.session))
         return f"{ticket.id}.{ticket.secret}"
 
     def _find(self, token: str) -> tuple[str, int, PollOutbox | None]:
