@@ -21,16 +21,19 @@ from tidewire.hub.history import History
 from tidewire.hub.node import Node
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.relay import relay
+from tidewire.hub.reread import reread
 from tidewire.hub.resumable import ResumeLimits
 from tidewire.hub.tasks import Tasks
 from tidewire.model.change import Resync, Transaction
 from tidewire.model.errors import ConfigurationError, TidewireError
 from tidewire.model.position import Lsn, parse_lsn
+from tidewire.ports import CHANGES, PAST, PastListener
 from tidewire.postgres.channel_policies import PostgresChannelPolicies
 from tidewire.postgres.connection import connect
 from tidewire.postgres.data_runner import DataRunner
 from tidewire.postgres.embedded import EmbeddedPostgres
 from tidewire.postgres.filter_answers import FilterAnswers
+from tidewire.postgres.headroom import Headroom
 from tidewire.postgres.kept_broadcasts import PostgresKeptBroadcasts
 from tidewire.postgres.migrate import apply, find_pending, keep_up
 from tidewire.postgres.migration_files import read_migrations
@@ -52,9 +55,11 @@ from tidewire.server.http_front import FrontOptions
 from tidewire.server.jwks import open_keys
 from tidewire.server.lazy_app import LazyApp
 from tidewire.server.request_limits import RequestAllowances
+from tidewire.server.retention_collector import RetentionCollector
 from tidewire.server.secret import shared_secrets
 from tidewire.server.signing_keys import KeysInOrder
 from tidewire.settings import Settings, load
+from tidewire.wal.retention import Window
 from tidewire.wire.session_limits import SessionLimits
 
 log = structlog.get_logger()
@@ -64,6 +69,8 @@ PATIENCE_S: Final = 60.0
 """How long the log may wait for our own dispatcher. Waiting loses nothing: the slot keeps the rest."""
 STATUS_POLL_S: Final = 0.05
 """How long after the stream has begun a waiting join may notice it."""
+PAST_SHARE: Final = 0.75
+"""How much of the time that a join may take it waits for what was before the server started; the rest is for itself."""
 ROLES_POLL_S: Final = 1.0
 UPKEEP_S: Final = 3 * 3600.0
 """Partitions are made days ahead, so a node may be away for long."""
@@ -121,6 +128,7 @@ def memory_bus(chosen: Settings) -> MemoryBus:
     """Make the bus for one process."""
     return MemoryBus(
         clock=time.monotonic,
+        kept=(CHANGES, PAST),
         history_bytes=chosen.history_bytes,
         history_age_s=chosen.history_age_s,
         patience_s=PATIENCE_S,
@@ -166,14 +174,22 @@ async def spectate(
         yield Spectator(source, items)
 
 
-def durable_source(chosen: Settings, dsn: str, *, once: bool = False) -> PostgresSource:
-    """Make the source on the durable slot: confirm what is safe, and a later one goes on from there."""
+def durable_source(
+    chosen: Settings, dsn: str, *, once: bool = False, past: PastListener | None = None
+) -> PostgresSource:
+    """Make the source on the durable slot: confirm what is safe, and a later one goes on from there.
+
+    With a listener to the past the slot keeps some of it, and a later one begins with that.
+    """
+    window = Window(age_s=chosen.retention_age_s, limit_bytes=chosen.retention_bytes)
     return PostgresSource(
         dsn,
         DurableSlot(chosen.slot, failover=chosen.failover_slot),
         chosen.publications,
         queue_bytes=chosen.queue_bytes,
         until=_end_of_log(dsn) if once else None,
+        window=None if past is None else window,
+        past=past,
     )
 
 
@@ -207,7 +223,9 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
     Raises the first failure of what nothing works without, also out of the block while it runs.
     """
     options = app_options(chosen)
-    source, bus = durable_source(chosen, dsn), memory_bus(chosen)
+    bus = memory_bus(chosen)
+    history = History(bus, written=lambda: source.safe, patience_s=chosen.join_timeout_s * PAST_SHARE)
+    source = durable_source(chosen, dsn, past=history)
     async with AsyncExitStack() as stack:
         pool = Pool(dsn, size=chosen.database_pool, query_timeout_s=chosen.database_timeout_s)
         stack.push_async_callback(pool.close)
@@ -215,7 +233,6 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
         answers = await stack.enter_async_context(Tasks(fail_together=False))
         rules = PostgresRules(pool)
         guards = Guards(rules, hides_deletions=chosen.delete_visibility == "strict")
-        history = History(bus, lambda: source.flushed)
         accounts = await stack.enter_async_context(_accounts(chosen, dsn, answers)) if chosen.accounts else None
         tables = PostgresTables(pool, chosen.publications)
         verifier = authorizer(chosen, accounts.keys if accounts else None)
@@ -228,25 +245,28 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
         data = (
             await stack.enter_async_context(_data_api(chosen, dsn, node, schemas, history)) if chosen.data_api else None
         )
-        kept_up = asyncio.Event()
+        kept_up, headroom = asyncio.Event(), Headroom(pool, chosen.slot)
         for name, work in {
             "dispatch": _dispatch(node, bus, history, schemas),
             "relay": relay(source, bus),
+            "read the past": _read_past(chosen, dsn, source, bus, history),
             "tick": node.tick(),
             "keep up": _keep_up(dsn, kept_up),
             "watch roles": _watch_roles(rules, guards),
+            "watch headroom": headroom.watch(),
         }.items():
             parts.start(work, name=name)
         # A failure of the relay ends this block, and with it the wait.
         await kept_up.wait()  # so that the first join finds today's partition
         while source.status == "starting":  # noqa: ASYNC110 - the source has no event for becoming a standby
             await asyncio.sleep(STATUS_POLL_S)
-        parts.start(_follow_status(node, source, history, tables), name="follow status")
+        parts.start(_follow_status(node, source), name="follow status")
         doors = [
             *(data.routes() if data else []),
             *(accounts.routes(node.identify) if accounts else []),
         ]
-        yield NodeApp(node, lambda: source.status, options, doors, clock=time.monotonic)
+        collectors = [RetentionCollector(lambda: source.retained, lambda: headroom.size_bytes)]
+        yield NodeApp(node, lambda: source.status, options, doors, collectors, clock=time.monotonic)
 
 
 @asynccontextmanager
@@ -378,13 +398,23 @@ async def _shown(
         yield item
 
 
-async def _follow_status(node: Node, source: PostgresSource, history: History, tables: PostgresTables) -> None:
+async def _read_past(chosen: Settings, dsn: str, source: PostgresSource, bus: MemoryBus, history: History) -> None:
+    """Read what the slot has kept, on a copy of it that is gone afterwards."""
+    await source.ready()
+    if not history.wants_past:
+        return
+    slot = TemporarySlot(copy_of=chosen.slot, past=True)
+    copy = PostgresSource(dsn, slot, chosen.publications, queue_bytes=chosen.queue_bytes, until=history.news_from)
+    await reread(copy, bus, history)
+    await asyncio.sleep(chosen.history_age_s)
+    with suppress(TidewireError):
+        await bus.history(PAST, limit=1)  # by asking: nothing comes any more that would make the bus forget
+
+
+async def _follow_status(node: Node, source: PostgresSource) -> None:
     """Tell the node whether changes flow. While a broken connection is made anew the slot keeps them, so they do."""
     while True:
         if source.status != "reconnecting":
-            if source.status == "streaming" and history.epoch != source.epoch:
-                with suppress(TidewireError):  # then positions begin with the first change
-                    history.begin(source.epoch, await tables.log_end())
             node.is_live = source.status == "streaming"
         await asyncio.sleep(STATUS_POLL_S)
 

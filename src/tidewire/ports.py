@@ -39,8 +39,18 @@ class ChangeSource(Protocol):
         ...
 
 
+class PastListener(Protocol):
+    """Is told by a source from where on it tells news, and how much of what lies before Postgres has kept."""
+
+    def begin(self, epoch: str, since: Lsn, *, news_from: Lsn) -> None:
+        """Expect everything that commits at `news_from` or behind it; what lies between `since` and that is kept."""
+        ...
+
+
 CHANGES: Final = "changes"
 """The topic that carries every committed transaction, as written by `tidewire.wal.envelope`."""
+PAST: Final = "past"
+"""The topic for what was committed before this server followed the log, in the same form. Nobody follows it."""
 
 
 class Envelope(Struct, frozen=True, gc=False):

@@ -74,6 +74,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How much of the recent past the in-memory bus keeps."""
     history_age_s: Seconds = 300.0
     """How old the recent past in the in-memory bus may grow."""
+    retention_age_s: Seconds = 300.0
+    """How long the slot keeps the log after it was read, so that clients can go on across restarts of the server."""
+    retention_bytes: Bytes = 256 * 2**20
+    """How much of the log the slot keeps so at most."""
     jwt_secret: Secret | None = None
     """The shared secret that HS256, HS384 and HS512 tokens are signed with; in development one is made."""
     jwt_secret_previous: Secret | None = None

@@ -88,21 +88,3 @@ def test_a_client_that_is_cut_again_and_again_misses_nothing(dsn: str) -> None:
                 told.append((data["record"]["id"], data["position"]))
         client.raw.socket.close()
     assert [id_ for id_, _ in told] == hers
-
-
-def test_a_server_that_was_started_since_says_that_it_cannot_know(database: str) -> None:
-    migrate(database)
-    execute(database, "create table notes (id int primary key, owner uuid)", "grant select on notes to authenticated")
-    execute(database, "alter publication supabase_realtime add table notes")
-    with realtime(database) as served:
-        client, _ = follow(served, None)
-        execute(database, f"insert into notes values (1, '{ADA}')")
-        after = client.receive("postgres_changes")["payload"]["data"]["position"]
-        client.raw.socket.close()
-    with realtime(database) as served:
-        client, response = follow(served, after)
-        assert (response["recovered"], response["reason"][:4]) == (False, "that")
-        again, response = follow(served, response["position"])
-        assert response["recovered"] is True
-        for each in (client, again):
-            each.raw.socket.close()

@@ -30,8 +30,10 @@ def token(*, secret: str = tokens.SECRET, lifetime_s: float = 3600, **claims: An
 class TidewireServer:
     """A server process for one database. Start it, stop it, start it again; nothing is left once it is stopped."""
 
-    def __init__(self, database_url: str, folder: Path) -> None:
+    def __init__(self, database_url: str, folder: Path, **variables: str) -> None:
+        """Without an address the server runs the embedded database; further settings are given as variables."""
         self.database_url = database_url
+        self._variables = variables
         self.log_file = folder / "serve.log"
         self._process: subprocess.Popen[bytes] | None = None
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -47,6 +49,7 @@ class TidewireServer:
             "TIDEWIRE_JWT_SECRET": tokens.SECRET,
             "TIDEWIRE_PUBLISHABLE_KEYS": PUBLISHABLE_KEY,
             "TIDEWIRE_SLOT": f"parity_{self.port}",  # names of slots are shared by all databases of a cluster
+            **self._variables,
         }
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
@@ -74,6 +77,13 @@ class TidewireServer:
             self._process = None
         assert code == 0, self.log
         assert "Traceback" not in self.log, self.log
+
+    def kill(self) -> None:
+        """End the server as a crash would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
 
     @property
     def log(self) -> str:

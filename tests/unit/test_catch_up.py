@@ -56,7 +56,7 @@ class Scene:
         self.lsn = 100
         self.era = Era(1, "one")
         self.tables.end = Lsn(self.lsn)
-        self.history.begin("one", Lsn(self.lsn))
+        self.history.begin("one", Lsn(self.lsn), news_from=Lsn(self.lsn))
         self.node.is_live = True
         self.reads = asyncio.Event()
         self.reads.set()

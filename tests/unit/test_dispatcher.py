@@ -258,14 +258,29 @@ async def test_repeats_after_a_reconnection_are_dropped(scene: Scene) -> None:
     assert [record["id"] for _, record, _, _ in changes(client)] == [1, 2, 3]
 
 
-async def test_a_new_history_may_begin_at_a_lower_position(scene: Scene) -> None:
+async def test_who_follows_a_broken_history_has_to_join_again(scene: Scene) -> None:
     client, _ = await scene.follow(todo())
+    bystander = Client(scene.node)
+    bystander.join(ROOM)
+    scene.log.commit(inserted(TODOS, ("1", "a", "5")))
+    await settle()
+    bystander.heard()
+    scene.log.put(Resync("other", "the slot was lost"))
+    await settle()
+    assert [event for event, _, _ in client.heard()] == ["postgres_changes", "phx_error"]
+    assert bystander.heard() == []
+
+
+async def test_a_new_history_may_begin_at_a_lower_position(scene: Scene) -> None:
+    await scene.follow(todo())
     scene.log.commit(inserted(TODOS, ("1", "a", "5")))
     scene.log.put(Resync("other", "the slot was lost"))
+    await settle()
+    client, _ = await scene.follow(todo())
     scene.log.lsn = 5
     scene.log.commit(inserted(TODOS, ("2", "a", "5")))
     await settle()
-    assert [record["id"] for _, record, _, _ in changes(client)] == [1, 2]
+    assert [record["id"] for _, record, _, _ in changes(client)] == [2]
 
 
 async def test_whoever_leaves_while_a_change_is_judged_gets_nothing(scene: Scene) -> None:

@@ -277,6 +277,12 @@ CASES: list[tuple[str, Severity, Facts, str]] = [
         replace(FACTS, slots=(SLOT, replace(SLOT, name="it's", active=False, retained_bytes=2**30))),
         "SELECT pg_drop_replication_slot('it''s');",
     ),
+    (
+        "RetentionRoom",
+        W,
+        replace(with_setting("max_slot_wal_keep_size", "256"), retention_bytes=256 * 2**20),
+        "SET max_slot_wal_keep_size = '1024MB';",
+    ),
     ("WalKeepLimit", W, with_setting("max_slot_wal_keep_size", "-1"), "SET max_slot_wal_keep_size = '10GB';"),
     ("IdleSlotTimeout", W, with_setting("idle_replication_slot_timeout", "60"), "idle_replication_slot_timeout = '0'"),
     ("LongTransactions", W, with_transaction(age_s=601.0), "SELECT pg_terminate_backend(1);"),

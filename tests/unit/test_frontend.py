@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tidewire.model.errors import DecodeError
 from tidewire.model.position import Lsn
 from tidewire.wal.frontend import Ended, Received, Splitter, Started, copy_data, query
-from tidewire.wal.protocol import Keepalive
+from tidewire.wal.protocol import POSTGRES_EPOCH_US, Keepalive
 
 
 def message(kind: bytes, body: bytes) -> bytes:
@@ -36,7 +36,7 @@ STREAM = (
 Item = bytes | Keepalive | Started | Ended
 ITEMS: list[Item] = [
     b"B",
-    Keepalive(Lsn(77), reply_requested=True),
+    Keepalive(Lsn(77), reply_requested=True, sent_us=POSTGRES_EPOCH_US),
     b"I" + bytes(700),
     b"C",
     Started(),

@@ -56,14 +56,26 @@ def test_confirming_beyond_what_was_delivered_is_cut() -> None:
     assert s.flushed == 300
 
 
+def test_who_asks_is_not_told_of_a_place_that_it_would_wait_behind() -> None:
+    """A server that shuts down waits until all is flushed; left out, the place counts as far as was received."""
+    s = standby()
+    s.receive(500)
+    s.deliver(500)
+    assert s.status(now_us=0) == status_update(written=500, flushed=100, now_us=0)
+    assert s.status(now_us=0, asked=True) == status_update(written=500, flushed=0, now_us=0)
+    s.confirm(500)
+    assert s.status(now_us=0, asked=True) == status_update(written=500, flushed=500, now_us=0)
+
+
 def test_status_message_field_by_field() -> None:
     message = status_update(written=3, flushed=2, now_us=POSTGRES_EPOCH_US + 9)
     assert message == b"r" + struct.pack(">QQQqB", 3, 2, 2, 9, 1)
 
 
 def test_keepalive_field_by_field() -> None:
-    keepalive = parse_keepalive(b"k" + struct.pack(">QqB", 77, 0, 1))
+    keepalive = parse_keepalive(b"k" + struct.pack(">QqB", 77, 5, 1))
     assert keepalive.wal_end == 77
+    assert keepalive.sent_us == POSTGRES_EPOCH_US + 5
     assert keepalive.reply_requested
 
 

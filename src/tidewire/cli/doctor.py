@@ -46,7 +46,13 @@ def doctor(
     try:
         chosen = assemble.settings(database_url=database_url)
         with assemble.database(chosen) as dsn:
-            facts = gather(dsn, slot=chosen.slot, publications=chosen.publications, tables=table)
+            facts = gather(
+                dsn,
+                slot=chosen.slot,
+                publications=chosen.publications,
+                tables=table,
+                retention_bytes=chosen.retention_bytes,
+            )
     except TidewireError as error:
         if json:
             print_json(_refused(error))

@@ -33,6 +33,11 @@ MOVING: Final = {
     "presence_diffs": "presence diffs",
     "connections_slow": "slow clients sent away",
 }
+RETAINED: Final = {
+    "retained_bytes": ("log kept for who comes back", 2**20, "MB"),
+    "retained_seconds": ("age of that log", 1, "s"),
+    "log_headroom_bytes": ("log until the slot is lost", 2**20, "MB"),
+}
 
 
 class Sample(Struct, frozen=True):
@@ -53,6 +58,7 @@ class Report(Struct, frozen=True):
     per_s: Mapping[str, float]
     last_change_age_s: float | None
     lag_ms: float | None
+    retained: Mapping[str, float]
     events: Mapping[str, float]
 
 
@@ -134,6 +140,7 @@ def compare(earlier: Sample, later: Sample) -> Report:
         totals=totals,
         per_s={name: max(totals[name] - before[name], 0.0) / elapsed_s for name in MOVING},
         lag_ms=later.values.get("change_lag_seconds", 0.0) * 1000 if committed_at_s else None,
+        retained={name: later.values[name] for name in RETAINED if name in later.values},
         last_change_age_s=max(later.taken_at_s - committed_at_s, 0.0) if committed_at_s else None,
         events=later.events,
     )
@@ -151,6 +158,9 @@ def _table(url: str, report: Report) -> Table:
     if report.last_change_age_s is not None and report.lag_ms is not None:
         table.add_row("last change", f"{report.last_change_age_s:,.1f} s ago")
         table.add_row("its way from commit to clients", f"{report.lag_ms:,.1f} ms")
+    for name, (words, divisor, unit) in RETAINED.items():
+        if name in report.retained:
+            table.add_row(words, f"{report.retained[name] / divisor:,.0f} {unit}")
     for name, value in report.events.items():
         table.add_row(name.replace("_", " "), "", "", f"{value:,.0f}", style="yellow")
     return table

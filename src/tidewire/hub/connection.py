@@ -157,6 +157,10 @@ class ClientConnection:
         """Tell a channel all behind a position from the past, until it has caught up; False if that cannot be."""
         return self._joins.set_back(channel, position)
 
+    def break_off(self, channel: ChannelRef) -> None:
+        """End a channel because something was lost to it; its client joins again."""
+        self.carry_out(self._session.failed(channel, self._services.clock()))
+
     def retire(self) -> None:
         """Let nobody join any more."""
         self._session.retire()

@@ -87,6 +87,7 @@ class Dispatcher:
                 await self._lanes.empty()  # positions of two histories cannot be compared
                 self._last, self.settled = (0, -1), None
                 log.warning("history_broken", reason=item.reason, epoch=item.epoch)
+                await self._break_off()
             else:
                 await self._dispatch(item)
         await self._lanes.empty()
@@ -121,6 +122,14 @@ class Dispatcher:
         if oldest_lsn is not None and oldest_lsn <= lsn:
             lsn, index = oldest_lsn - 1, MAX_INDEX
         self.settled = self._frames.position(lsn, index)
+
+    async def _break_off(self) -> None:
+        """End the channels that follow row changes: they join again, and those who say where they were hear of it."""
+        for turn, (number, channel) in enumerate(self._subscriptions.channels(), 1):
+            if (connection := self._find(number)) is not None:
+                connection.break_off(channel)
+            if turn % TURN == 0:
+                await asyncio.sleep(0)
 
     async def _load_rules(self, changes: Sequence[Change]) -> None:
         """Have the rules at hand for all who follow these tables; mostly they are, and nothing waits."""

@@ -108,6 +108,10 @@ class Subscriptions:
             self._matcher.remove(number, renewed=renewed)
             del self._owners[number]
 
+    def channels(self) -> list[tuple[int, ChannelRef]]:
+        """Return all channels that follow something, each with the number of its connection."""
+        return list(dict.fromkeys(self._owners.values()))
+
     def drop_broken(self, broken: Sequence[Broken]) -> list[tuple[int, ChannelRef, str]]:
         """Remove subscriptions whose filter cannot be applied any more; return whom to tell what."""
         told: dict[tuple[int, ChannelRef, str], None] = {}

@@ -42,6 +42,7 @@ def gather(
     slot: str,
     publications: Sequence[str],
     tables: Sequence[str] = (),
+    retention_bytes: int = 0,
     now: Callable[[], float] = time.time,
 ) -> Facts:
     """Look at the database and change nothing. Pass the result to `findings.examine`.
@@ -64,6 +65,7 @@ def gather(
             slots=_all(connection, "doctor_slots", Slot, {"slot": slot}),
             transactions=_all(connection, "doctor_transactions", OpenTransaction),
             tables=_tables(connection, publications, tables),
+            retention_bytes=retention_bytes,
             restricted=bool(tables),
             unseen=unseen,
         )

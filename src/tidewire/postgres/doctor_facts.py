@@ -201,6 +201,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     slots: tuple[Slot, ...]
     transactions: tuple[OpenTransaction, ...]
     tables: tuple[Table, ...]
+    retention_bytes: int = 0
+    """How much of the log Tidewire keeps on purpose, at most."""
     restricted: bool = False
     """Only the tables that the user named were looked at."""
     unseen: tuple[Unseen, ...] = ()

@@ -12,6 +12,7 @@ IDLE_S = 600.0
 IDLE_BYTES = 256 * 2**20
 """Before 17 Postgres does not say since when a slot is idle; this much kept log says it as well."""
 LAG_BYTES = 256 * 2**20
+"""Both besides what Tidewire keeps on purpose."""
 FORGOTTEN_BYTES = 64 * 2**20
 LONG_TRANSACTION_S = 600.0
 SAFE_SHARE = 0.25
@@ -53,7 +54,7 @@ def _idle(facts: Facts) -> Iterator[Observation]:
     if slot is None or slot.active or _is_lost(slot):
         return
     for_long = slot.inactive_s is not None and slot.inactive_s > IDLE_S
-    holds_much = slot.inactive_s is None and (slot.retained_bytes or 0) > IDLE_BYTES
+    holds_much = slot.inactive_s is None and (slot.retained_bytes or 0) > IDLE_BYTES + facts.retention_bytes
     if for_long or holds_much:
         since = f" for {minutes(slot.inactive_s)}" if slot.inactive_s is not None else ""
         yield warning(
@@ -90,7 +91,7 @@ def _retention(facts: Facts) -> Iterator[Observation]:
 
 def _lag(facts: Facts) -> Iterator[Observation]:
     slot = facts.slot
-    if slot and slot.active and (slot.lag_bytes or 0) > LAG_BYTES:
+    if slot and slot.active and (slot.lag_bytes or 0) > LAG_BYTES + facts.retention_bytes:
         yield warning(
             f"the reader of slot {name(slot.name)} is {megabytes(slot.lag_bytes or 0)} behind", _see_reader(slot)
         )
@@ -118,6 +119,17 @@ def _keep_limit(facts: Facts) -> Iterator[Observation]:
         yield warning(
             "max_slot_wal_keep_size is -1: a slot without reader keeps log until the disk is full and Postgres stops",
             set_setting(facts, "max_slot_wal_keep_size", PROPOSED_LIMIT),
+        )
+
+
+def _retention_room(facts: Facts) -> Iterator[Observation]:
+    limit_bytes = facts.server.number("max_slot_wal_keep_size") * 2**20
+    if 0 <= limit_bytes < 2 * facts.retention_bytes:
+        wanted_mb = 4 * facts.retention_bytes >> 20
+        yield warning(
+            f"max_slot_wal_keep_size is {megabytes(limit_bytes)}, so for clients who come back Tidewire keeps "
+            f"{megabytes(limit_bytes // 2)} of log, and not the {megabytes(facts.retention_bytes)} of retention_bytes",
+            set_setting(facts, "max_slot_wal_keep_size", f"{max(wanted_mb, 1)}MB"),
         )
 
 
@@ -160,6 +172,7 @@ CHECKS = (
     Check("SlotLag", "the reader of the slot keeps up", _lag),
     Check("OtherSlots", "no forgotten slot keeps much log", _others),
     Check("WalKeepLimit", "slots cannot fill the disk", _keep_limit),
+    Check("RetentionRoom", "there is room for the log that is kept for clients who come back", _retention_room),
     Check("IdleSlotTimeout", "idle slots are kept", _idle_timeout),
     Check("LongTransactions", "no old transaction of a session holds the log back", _long_transactions),
     Check("PreparedTransactions", "no forgotten prepared transaction holds the log back", _prepared_transactions),

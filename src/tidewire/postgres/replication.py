@@ -112,12 +112,12 @@ class ReplicationStream:
                 await self._wake.wait()
                 turn_ends_at = time.monotonic() + TURN_S
 
-    def send_status(self) -> None:
-        """Tell Postgres now how far it may forget."""
+    def send_status(self, *, asked: bool = False) -> None:
+        """Tell Postgres now how far it may forget; `asked` when it wants an answer."""
         if not self._reading or not self._started:
             return
         try:
-            self._channel.send(self._standby.status(now_us=time.time_ns() // 1000))
+            self._channel.send(self._standby.status(now_us=time.time_ns() // 1000, asked=asked))
             if self._channel.unsent:
                 self._loop.add_writer(self._fileno, self._flush)
         except TidewireError as error:
@@ -160,7 +160,7 @@ class ReplicationStream:
         if isinstance(item, Keepalive):
             self._standby.receive(item.wal_end)
             if item.reply_requested:
-                self.send_status()
+                self.send_status(asked=True)
         elif isinstance(item, Started):
             self._started = True
         else:

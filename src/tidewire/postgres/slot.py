@@ -46,6 +46,8 @@ class SlotStart(Struct, frozen=True):
     name: str
     epoch: str
     confirmed: Lsn
+    is_new: bool = False
+    """Whether it was made just now, so that there is nothing before it."""
 
 
 async def read_slot(connection: psycopg.AsyncConnection[Any], name: str) -> SlotFacts | None:
@@ -114,7 +116,7 @@ class DurableSlot:
         if row is None:
             raise PostgresError(f"creating slot {self.name}: Postgres returned nothing")
         await self._write_epoch(connection, epoch, "ready")
-        return SlotStart(self.name, epoch, parse_lsn(row[0]))
+        return SlotStart(self.name, epoch, parse_lsn(row[0]), is_new=True)
 
     async def _adopt(self, connection: psycopg.AsyncConnection[Any]) -> tuple[str, str]:
         """A usable slot that somebody made by hand is as good as our own."""

@@ -7,14 +7,15 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import psycopg
 import structlog
 
 from tidewire.model.change import Transaction
 from tidewire.model.errors import ConfigurationError, PostgresError, SlotBusy, SlotLost, TidewireError
-from tidewire.model.position import Lsn, format_lsn
+from tidewire.model.position import Lsn, format_lsn, parse_lsn
+from tidewire.ports import PastListener
 from tidewire.postgres import queries
 from tidewire.postgres.catalog import Catalog
 from tidewire.postgres.connection import bounded, connect_async, translated
@@ -23,7 +24,8 @@ from tidewire.postgres.slot import SlotStart, read_slot
 from tidewire.wal.assembler import Assembler, Resume
 from tidewire.wal.backoff import backoff_s
 from tidewire.wal.pgoutput import RelationMessage
-from tidewire.wal.standby import Standby
+from tidewire.wal.progress import Progress
+from tidewire.wal.retention import Retained, Window
 
 log = structlog.get_logger()
 
@@ -49,7 +51,11 @@ class SlotKeeper(Protocol):
 
 
 class PostgresSource:
-    """A ChangeSource on one slot. Iterate `transactions()`, confirm each complete one, `close()` at the end."""
+    """A ChangeSource on one slot. Iterate `transactions()`, confirm each complete one, `close()` at the end.
+
+    With a `window` Postgres is told later than it is confirmed here, so that whoever starts anew finds a past to read;
+    `past` is told of it. This source itself tells news only: what was committed after its first stream had begun.
+    """
 
     def __init__(
         self,
@@ -61,6 +67,8 @@ class PostgresSource:
         after: Resume | None = None,
         until: Lsn | None = None,
         silence_s: float = SILENCE_S,
+        window: Window | None = None,
+        past: PastListener | None = None,
     ) -> None:
         self.epoch = ""
         self.status = "starting"
@@ -70,14 +78,15 @@ class PostgresSource:
         self._publications = publications
         self._queue_bytes = queue_bytes
         self._silence_s = silence_s
-        self._after = after
+        self._window = window
+        self._progress = Progress(window, after=after)
+        self._past = past
+        self.began_at = Lsn(0)
+        """Where the slot stood when this history was first streamed: everything behind that is kept."""
+        self._begun = ""
         self._until = until
         self._finished = False
         self._started = asyncio.Event()
-        self._delivered = 0
-        self._confirmed = Lsn(0)
-        self._told = 0
-        self._standby: Standby | None = None
         self._stream: ReplicationStream | None = None
 
     async def ready(self) -> None:
@@ -85,22 +94,25 @@ class PostgresSource:
         await self._started.wait()
 
     @property
-    def flushed(self) -> int:
+    def safe(self) -> int:
         """How far of the log everything that committed has been handed out and confirmed."""
-        return self._told if self._standby is None else self._standby.flushed
+        return self._progress.safe
+
+    @property
+    def retained(self) -> Retained | None:
+        """Return what is kept of the log on purpose, or None where nothing is."""
+        return self._progress.retained
 
     def confirm(self, lsn: Lsn) -> None:
-        """Let Postgres forget everything up to `lsn`; it is told with the next status message."""
-        self._confirmed = max(self._confirmed, lsn)
-        if self._standby is not None:
-            self._standby.confirm(lsn)
+        """Let Postgres forget everything up to `lsn`; it is told with a later status message."""
+        self._progress.confirm(lsn)
 
     async def restart(self) -> str:
         """After SlotLost: begin a new history, waiting for Postgres, and return its epoch. Then iterate again."""
         attempt = 0
         while (start := await self._replace_slot(attempt)) is None:
             attempt += 1
-        self._after, self._delivered, self._confirmed, self._told = None, 0, Lsn(0), 0
+        self._progress = Progress(self._window)
         self.epoch = start.epoch
         return start.epoch
 
@@ -151,55 +163,57 @@ class PostgresSource:
             # Before the slot is made: without a reader it would hold back the log for ever.
             publications = await self._existing_publications(sql)
             start = await self._prepare(sql, walsender)
-            standby = Standby(start.confirmed)
-            # What an earlier connection handed out is skipped on this one, but still awaits its confirmation.
-            standby.deliver(self._delivered)
-            standby.confirm(self._confirmed)
+            here = await _surroundings(sql)
+            progress = self._progress
+            standby = progress.connect(start.confirmed, keep_bytes=here.keep_bytes)
+            if self._past is not None and not self._started.is_set() and not start.is_new:
+                progress.skip(here.end, here.now_us)
             stream = ReplicationStream(walsender, standby, queue_bytes=self._queue_bytes, silence_s=self._silence_s)
             try:
-                await stream.start(start.name, publications, start.confirmed)
-                self._standby, self._stream = standby, stream
-                self._note("streaming", slot=start.name, at=format_lsn(start.confirmed))
-                self._started.set()
+                await stream.start(start.name, publications, progress.begin_at(start.confirmed))
+                self._stream = stream
+                self._begin(start, progress.begin_at(start.confirmed))
                 yield None
-                assembler = Assembler(after=self._after)
+                assembler = Assembler(after=progress.after)
                 catalog = Catalog(sql)
                 async for batch in stream.batches():
                     for item in assembler.read(batch):
                         if isinstance(item, Transaction):
-                            self._deliver(item, standby)
+                            progress.deliver(item)
                             yield item
                         elif isinstance(item, RelationMessage):
                             with bounded(sql, self._silence_s):
                                 assembler.define(await catalog.describe(item))
                         else:
-                            standby.idle(item.wal_end)
+                            progress.idle(item)
                             if self._until is not None and item.wal_end >= self._until:
                                 self._finished = True
                                 return
             except PostgresError as error:
                 raise await self._explain(error, sql) from None
             finally:
-                if self._stream is not None:  # while another node streams, it is not us who move the slot
-                    self._told = max(self._told, standby.flushed)
-                self._standby = self._stream = None
+                progress.disconnect(streamed=self._stream is not None)
+                self._stream = None
                 await stream.close()
 
-    def _deliver(self, part: Transaction, standby: Standby) -> None:
-        """Note what is about to leave: as outstanding, and as the place to resume behind."""
-        self._delivered = part.end_lsn or part.commit_lsn
-        standby.deliver(self._delivered)
-        if part.events:
-            self._after = Resume(part.commit_lsn, part.events[-1].index)
+    def _begin(self, start: SlotStart, news_from: Lsn) -> None:
+        """Say that the stream has begun, and with the first of a history where that can be read from."""
+        if self._begun != start.epoch:
+            self._begun, self.began_at = start.epoch, start.confirmed
+            if self._past is not None:
+                self._past.begin(start.epoch, start.confirmed, news_from=news_from)
+        self._note("streaming", slot=start.name, at=format_lsn(start.confirmed))
+        self._started.set()
 
     async def _prepare(self, sql: psycopg.AsyncConnection[Any], walsender: psycopg.AsyncConnection[Any]) -> SlotStart:
         start = await self._slot.prepare(sql, walsender)
         if self.epoch and self.epoch != start.epoch:
             raise SlotLost(f"continuing slot {start.name}: another node began a new history")
-        if start.confirmed > self._told > 0:
+        told = self._progress.told
+        if start.confirmed > told > 0:
             raise SlotLost(
                 f"continuing slot {start.name}: it stands at {format_lsn(start.confirmed)},"
-                f" beyond what was confirmed here ({format_lsn(self._told)})"
+                f" beyond what was confirmed here ({format_lsn(told)})"
             )
         self.epoch = start.epoch
         return start
@@ -242,3 +256,20 @@ class PostgresSource:
             self.status = status
             say = log.warning if status in {"standby", "reconnecting"} else log.info
             say("source_status_changed", status=status, **details)
+
+
+class _Log(NamedTuple):
+    """Where the log ends and when that was, and how many bytes of it a slot may keep; negative is no limit."""
+
+    end: Lsn
+    now_us: int
+    keep_bytes: int
+
+
+async def _surroundings(sql: psycopg.AsyncConnection[Any]) -> _Log:
+    with translated("asking where the log ends"):
+        cursor = await sql.execute(queries.load("slot_surroundings"))
+        row = await cursor.fetchone()
+    if row is None:
+        raise PostgresError("asking where the log ends: Postgres returned nothing")
+    return _Log(parse_lsn(row[0]), row[1], row[2])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
+from prometheus_client.registry import Collector
 from starlette.routing import BaseRoute, Route, Router
 
 from tidewire.hub.node import Node
@@ -50,13 +51,14 @@ class NodeApp:
         source_status: Callable[[], str],
         options: AppOptions,
         doors: Sequence[BaseRoute] = (),
+        collectors: Sequence[Collector] = (),
         *,
         clock: Callable[[], float],
     ) -> None:
         """Ask `source_status` how the database is followed, in the words of `PostgresSource.status`.
 
-        `doors` are the routes of what is served besides, such as accounts; they are looked at first. `clock` must never
-        go back.
+        `doors` are the routes of what is served besides, such as accounts; they are looked at first. `collectors` know
+        figures that are not the node's. `clock` must never go back.
         """
         self.node = node
         doorkeeper = Doorkeeper(node, refusal_delay_s=options.refusal_delay_s)
@@ -81,6 +83,7 @@ class NodeApp:
             source_status,
             lambda: {"sse": len(streams), "longpoll": len(polls)},
             open_metrics=options.open_metrics,
+            collectors=collectors,
         )
         routes = [*_routes(node, introspection, options), *_fallback_routes(streams, polls)]
         self._router = Router([*doors, *routes], redirect_slashes=False)

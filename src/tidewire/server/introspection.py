@@ -1,10 +1,11 @@
 """What operators and load balancers ask: is the process alive, may it get traffic, and how is it doing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -33,6 +34,7 @@ class Introspection:
         transports: Callable[[], Mapping[str, int]],
         *,
         open_metrics: bool,
+        collectors: Sequence[Collector] = (),
     ) -> None:
         """Ask `transports` how many clients come by others than WebSocket.
 
@@ -42,7 +44,8 @@ class Introspection:
         self._source_status = source_status
         self._open_metrics = open_metrics
         self._registry = CollectorRegistry()
-        self._registry.register(FiguresCollector(node, transports))
+        for collector in (FiguresCollector(node, transports), *collectors):
+            self._registry.register(collector)
 
     async def alive(self, _request: Request) -> Response:
         """Say that the process answers; nothing else is looked at."""

@@ -24,14 +24,16 @@ class Keepalive(Value, frozen=True):
 
     wal_end: Lsn
     reply_requested: bool
+    sent_us: int = 0
+    """When it was sent by the server's clock: microseconds since 1970-01-01 UTC."""
 
 
 def parse_keepalive(data: bytes) -> Keepalive:
     """Read a keepalive. Raises DecodeError."""
     if len(data) != _KEEPALIVE.size:
         raise DecodeError(f"reading a keepalive: expected {_KEEPALIVE.size} bytes, got {len(data)}")
-    wal_end, _sent_at, reply = _KEEPALIVE.unpack(data)
-    return Keepalive(Lsn(wal_end), reply != 0)
+    wal_end, sent_us, reply = _KEEPALIVE.unpack(data)
+    return Keepalive(Lsn(wal_end), reply != 0, sent_us + POSTGRES_EPOCH_US)
 
 
 def status_update(*, written: int, flushed: int, now_us: int) -> bytes:

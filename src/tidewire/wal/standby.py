@@ -37,9 +37,14 @@ class Standby:
         self.flushed = max(self.flushed, min(lsn, max(self._delivered, self.flushed)))
         self._advance()
 
-    def status(self, *, now_us: int) -> bytes:
-        """Build the status message to send now."""
-        return status_update(written=max(self.received, self.flushed), flushed=self.flushed, now_us=now_us)
+    def status(self, *, now_us: int, asked: bool = False) -> bytes:
+        """Build the status message to send now; `asked` when the server has asked for it.
+
+        A server that shuts down asks, and waits until all is flushed. What is kept back on purpose would make it wait
+        for ever, so the answer leaves the place out: then receiving is enough, and the slot stays where it is.
+        """
+        flushed = 0 if asked and self.flushed < self.received else self.flushed
+        return status_update(written=max(self.received, self.flushed), flushed=flushed, now_us=now_us)
 
     def _advance(self) -> None:
         if self.flushed >= self._delivered:
