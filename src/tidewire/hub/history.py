@@ -74,7 +74,9 @@ class History:
             self._floor = self._floor or ""  # a new history opens: if nobody says otherwise, all of it will come
         elif epoch == self.epoch:
             self.commits.add(item.xid)
-            if (floor := self._news.add(place[0], envelope.sequence)) is not None:
+            # On the bus the end of a transaction sorts after all of it; here, whoever has its last event has all of it.
+            key = _key(item.commit_lsn, item.events[-1].index + 1) if item.events else place[0]
+            if (floor := self._news.add(key, envelope.sequence)) is not None:
                 self._floor = floor
                 self.commits.drop(DROPPED_MARKS)
 
@@ -135,6 +137,10 @@ class History:
         if position.lsn >= self.news_from or (found := self._past.before(key)) is None:
             found = self._news.before(key)
         return self._news.newest if found is None else found
+
+    def is_news(self, sequence: int) -> bool:
+        """Tell whether a message may not have been dispatched yet."""
+        return sequence >= self._news.newest
 
     async def page(self, after: int) -> Sequence[tuple[int, Transaction | Resync]]:
         """Return some of what follows a message, also what nobody has marked yet; nothing where the stream ends now.
