@@ -74,6 +74,9 @@ class Candidates:
         self._changes: list[tuple[Change, list[View]]] = []
         if not any(finding.deferred for finding in findings):
             self._gather()  # now, so that those who come later are not among them
+            return
+        for finding in findings:
+            finding.hold()
 
     @property
     def doubtful(self) -> set[int]:

@@ -133,6 +133,11 @@ class Finding:
         self.take(seat, deferred.doubt, CERTAIN if sees_old else None)
         self.earlier.update(zip((*seat.still, *seat.moving), seat.receivers, strict=True))
 
+    def hold(self) -> None:
+        """Remember who is concerned now, so that those who come before Postgres has answered are not among them."""
+        for cohort in (*self.cohorts, *self.sides):
+            self.earlier[cohort] = cohort.receivers()
+
     def _note(self, cohorts: tuple[Cohort, ...], doubt: Doubt, old: Doubt | None) -> None:
         sides: Sides = [None, doubt] if self.side == OLD else [doubt, old]
         for cohort in cohorts:
