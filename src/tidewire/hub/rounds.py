@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tidewire.hub.change_frames import ChangeFrames, is_whole
 from tidewire.hub.fanout import TURN
-from tidewire.hub.guards import Guards
+from tidewire.hub.guards import RULES_PREFIX, Guards
 from tidewire.hub.history import History
 from tidewire.hub.lanes import admit
 from tidewire.hub.travellers import Place, Start, Traveller
@@ -59,6 +59,7 @@ class Round:
     def __init__(self, parts: Parts, sequence: int) -> None:
         self._parts = parts
         self._sequence = sequence
+        self._looked_at: Place = (0, -1)
         self._place: Place = (0, -1)
         self._passed = 0
         self._is_open = True
@@ -76,7 +77,10 @@ class Round:
         return self._is_open and self._sequence <= traveller.sequence
 
     def board(self, traveller: Traveller) -> None:
-        """Take somebody along."""
+        """Take somebody along, in place of a channel that has left and joined again since."""
+        if (gone := self._travellers.get(traveller.key)) is not None:
+            self._forget(gone)
+            gone.arrive(self._place)
         self._travellers[traveller.key] = traveller
         for start in traveller.starts:
             heappush(self._ahead, (start.place, next(self._numbers), start, traveller))
@@ -109,7 +113,7 @@ class Round:
         for message in found:
             for each, seen in message.candidates:
                 answered = list(islice(answers, len(each.asks)))
-                await self._tell(each.deliveries(answered), message.transaction.commit_time_us, seen)
+                await self._tell(each.deliveries(answered), message, seen)
             changes = message.transaction.changes
             if changes:
                 self._place = (changes[-1].lsn, changes[-1].index)
@@ -129,8 +133,14 @@ class Round:
         self._sequence = sequence
         self._passed = max(self._passed, item.commit_lsn)
         self._finish_lists()
+        if self._parts.history.is_news(sequence) and (item.renewed or item.emits(RULES_PREFIX)):
+            self._parts.guards.observe(item)  # the dispatcher, which is behind, does so once more
         candidates: list[tuple[Candidates, Seen | None]] = []
-        for changes in self._stretches([each for each in item.changes if is_whole(each)]):
+        # A part that comes again after a reconnection repeats what was looked at.
+        new = [each for each in item.changes if (each.lsn, each.index) > self._looked_at and is_whole(each)]
+        if item.changes:
+            self._looked_at = max(self._looked_at, (item.changes[-1].lsn, item.changes[-1].index))
+        for changes in self._stretches(new):
             for matcher, seen in self._matchers(item):
                 await self._load_rules(matcher, changes)
                 candidates.append((matcher.match(changes, self._parts.guards.by_table), seen))
@@ -181,14 +191,17 @@ class Round:
             while missing := guards.missing(relation, matcher.roles(relation)):
                 await guards.load(relation, missing)
 
-    async def _tell(self, deliveries: Iterable[Delivery[Sight]], commit_time_us: int, seen: Seen | None) -> None:
+    async def _tell(self, deliveries: Iterable[Delivery[Sight]], message: _Found, seen: Seen | None) -> None:
+        time_us = message.transaction.commit_time_us
         for delivery in deliveries:
-            for parcel, topic, connections in self._parts.frames.frames(delivery, commit_time_us, seen=seen):
+            for parcel, topic, connections in self._parts.frames.frames(delivery, time_us, seen=seen):
                 for number in connections:
                     traveller = self._travellers.get((number, topic))
-                    if traveller is None:
-                        continue  # it left while this was on its way
+                    if traveller is None or message.sequence <= traveller.sequence:
+                        continue  # it left while this was on its way, and may have joined again
                     receiver = traveller.receiver
+                    if not receiver.is_there():
+                        continue
                     if (packet := parcel.packet(receiver.form)) is not None:
                         receiver.write(packet)
                     if receiver.is_full:
@@ -204,13 +217,19 @@ class Round:
         self._is_open = False
         self._passed = max(self._passed, written)
         self._finish_lists()
-        behind = {traveller for _, _, start, traveller in self._ahead if start.seen and start.seen.until > self._passed}
+        behind = {traveller for _, _, start, traveller in self._ahead if self._is_ahead(start, traveller)}
         behind.update(traveller for traveller, _ in self._lists)
         ready = [each for each in self._travellers.values() if each not in behind or each.has_waited(BEHIND_S)]
         for traveller in ready[:OUT_AT_ONCE]:
             self._forget(traveller)
             traveller.arrive(self._place)
         await asyncio.sleep(0 if ready else BEHIND_POLL_S)
+
+    def _is_ahead(self, start: Start, traveller: Traveller) -> bool:
+        """Tell whether something is still to come that is left out of one start, and not of all that a channel has."""
+        if start.seen is not None and start.seen.until > self._passed:
+            return True
+        return start.place[0] > self._passed and start.place > traveller.place
 
     def _forget(self, traveller: Traveller) -> None:
         self._travellers.pop(traveller.key, None)
