@@ -131,7 +131,7 @@ class Round:
         if isinstance(item, Resync):
             raise SubscriberLagged("catching up: expected one history, got the beginning of another")
         self._sequence = sequence
-        self._passed = max(self._passed, item.commit_lsn)
+        self._passed = max(self._passed, item.commit_lsn if item.complete else item.commit_lsn - 1)
         self._finish_lists()
         if self._parts.history.is_news(sequence) and (item.renewed or item.emits(RULES_PREFIX)):
             self._parts.guards.observe(item)  # the dispatcher, which is behind, does so once more
