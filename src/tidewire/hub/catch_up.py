@@ -80,7 +80,7 @@ class CatchUp:
                 return Plan(position=now, recovered=False, reason=error.message)
             assert position is not None  # noqa: S101 - as was asked first
             if (refusal := await self._parts.history.refuses(position)) is not None:
-                return Plan(position=now, recovered=False, reason=refusal)
+                return Plan(position=self._parts.history.start(since), recovered=False, reason=refusal)
             starts[binding.id] = position
             earliest = _earlier(earliest, position)
         return Plan(starts, now, earliest, recovered=True if starts else None)

@@ -172,7 +172,8 @@ class ChannelJoins:
             self._begin(question, place, plan)
             self._answer(question, judged, plan, kept)
             if is_new and (found := self._connection.inside(channel)) is not None:
-                found[1].since = (since - 1, MAX_INDEX)
+                here = plan.position
+                found[1].since = (since - 1, MAX_INDEX) if here is None else (here.lsn, here.index)
                 if collector is not None:
                     self._tell_missed(found[1], channel.subtopic, kept, collector)
         self._renewing.discard(channel.number)

@@ -46,6 +46,8 @@ class History:
         self._patience_s = patience_s
         self._past = _Marks()
         self._news = _Marks()
+        self._last: tuple[Lsn, int] = (Lsn(0), -1)
+        """The place of the last event that was marked."""
         self._floor: str | None = None
         """Everything behind this key has come or will come, and is marked."""
         self._complete = asyncio.Event()
@@ -74,6 +76,8 @@ class History:
             self._floor = self._floor or ""  # a new history opens: if nobody says otherwise, all of it will come
         elif epoch == self.epoch:
             self.commits.add(item.xid)
+            if item.events:
+                self._last = max(self._last, (item.commit_lsn, item.events[-1].index))
             # On the bus the end of a transaction sorts after all of it; here, whoever has its last event has all of it.
             key = _key(item.commit_lsn, item.events[-1].index + 1) if item.events else place[0]
             if (floor := self._news.add(key, envelope.sequence)) is not None:
@@ -93,8 +97,9 @@ class History:
             self._complete.set()
 
     def start(self, lsn: Lsn) -> StreamPosition | None:
-        """Return the position of whoever is to hear of everything that commits at `lsn` or behind it."""
-        return StreamPosition(self.epoch, Lsn(max(lsn - 1, 0)), MAX_INDEX) if self.epoch else None
+        """Return the position of whoever is to hear of all that commits at `lsn` or behind it and was not marked yet."""
+        place = max((Lsn(max(lsn - 1, 0)), MAX_INDEX), self._last)
+        return StreamPosition(self.epoch, *place) if self.epoch else None
 
     def after_list(self, visible: int, seen: Seen) -> StreamPosition | None:
         """Return the position of whoever read a list, to hear of what is not in it; None where there is none.
@@ -166,6 +171,7 @@ class History:
         self.epoch = epoch
         self.news_from = Lsn(0)
         self._floor = None
+        self._last = (Lsn(0), -1)
         self._past = _Marks()
         self._news = _Marks(self._news.newest)
         self.commits.begin_anew()
