@@ -97,7 +97,7 @@ class History:
             self._complete.set()
 
     def start(self, lsn: Lsn) -> StreamPosition | None:
-        """Return the position of whoever is to hear of all that commits at `lsn` or behind it and was not marked yet."""
+        """Return the position of whoever is to hear of what commits at `lsn` or behind it, unless it was marked."""
         place = max((Lsn(max(lsn - 1, 0)), MAX_INDEX), self._last)
         return StreamPosition(self.epoch, *place) if self.epoch else None
 
