@@ -62,6 +62,7 @@ class Ask:
         self.positions = {table: stream.position for table, stream in streams.items()}
         self.committed = {table: len(log.changes[table]) for table in streams}
         self.epoch = server.history.epoch
+        self.taken = server.bus.taken
 
 
 class Follower:
@@ -75,8 +76,6 @@ class Follower:
         self.old_links: list[Link] = []
         self.ask: Ask | None = None
         self.is_inside = False
-        self.told = 0
-        self.reloads = 0
 
     # --- what it does ---------------------------------------------------------------------------------------
 
@@ -166,7 +165,6 @@ class Follower:
         assert (recovered is None) == (set(ask.positions.values()) == {None})
         if recovered is False:
             assert await self._is_out_of_reach(ask), f"told to load again for no reason: {response['reason']}"
-            self.reloads += 1
         if recovered:
             positions = [parse_position(each) for each in ask.positions.values() if each is not None]
             assert parse_position(response["position"]) in positions or None in ask.positions.values()
@@ -190,7 +188,7 @@ class Follower:
             if text is None:
                 continue
             position = parse_position(text)
-            if position.epoch != ask.epoch or not await self.link.server.reaches(position):
+            if position.epoch != ask.epoch or not await self.link.server.reaches(position, taken=ask.taken):
                 return True
         return False
 
@@ -207,7 +205,6 @@ class Follower:
         row = data["old_record"] if change.operation == "DELETE" else data["record"]
         assert (data["type"], row["id"]) == (change.operation, change.id)
         stream.position, stream.next = data["position"], number + 1
-        self.told += 1
 
     def _was_told_all(self, table: str, stream: Stream, until: int) -> None:
         """Fail if this user was sure to see something that lies between what it was told last and what comes now."""

@@ -126,8 +126,8 @@ class Server:
         """Have the log sent again from the beginning of the transaction that is being relayed."""
         self._sent = 0
 
-    async def reaches(self, position: StreamPosition) -> bool:
-        """Say whether everything behind a position is still there."""
+    async def reaches(self, position: StreamPosition, *, taken: int) -> bool:
+        """Say whether everything behind a position is there, if so many messages had been taken when it was asked."""
         if position.epoch != self.history.epoch:
             return False
         place = self.log.place(position)
@@ -135,7 +135,7 @@ class Server:
             return False
         kept = await self.bus.history(CHANGES, limit=1)
         gone = kept[0].sequence - 1 if kept else len(self._places)
-        if gone > self.bus.taken:
+        if gone > taken:
             return False  # where it lies is not known before it is dispatched
         return gone == 0 or self._places[gone - 1] <= place
 
