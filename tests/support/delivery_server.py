@@ -55,7 +55,7 @@ class Server:
             self._floor = before.lsn + (0 if isinstance(before, Break) else 1)
         self._first_epoch = number
         self._written = self._floor - 1
-        self.history.begin(self._era.epoch, Lsn(self._floor))
+        self.history.begin(self._era.epoch, Lsn(self._floor), news_from=Lsn(self._floor))
 
     async def serve(self) -> None:
         async with Tasks(
