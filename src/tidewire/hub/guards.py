@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Final
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -42,6 +43,7 @@ class Guards:
         self._unsure: set[int] = set()
         self._after: dict[int | None, tuple[int, float]] = {}
         self._age = 0
+        self._loading: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def by_table(self) -> Mapping[int, Guard]:
@@ -79,7 +81,16 @@ class Guards:
         return [role for role in roles if role not in guard.rules]
 
     async def load(self, relation: Relation, roles: Iterable[str]) -> None:
-        """Read how these roles stand to a table. Where that fails they see nothing of it until it succeeds."""
+        """Read how these roles stand to a table. Where that fails they see nothing of it until it succeeds.
+
+        Many who come at once wait for the first of them and then find nothing missing.
+        """
+        loading = self._loading.setdefault(relation.oid, asyncio.Lock())
+        async with loading:
+            if missing := self.missing(relation, roles):
+                await self._load(relation, missing)
+
+    async def _load(self, relation: Relation, roles: Iterable[str]) -> None:
         age, oid = self._age, relation.oid
         after_xid = self._after_xid(oid)
         deadline_s = asyncio.get_running_loop().time() + self._patience_s
