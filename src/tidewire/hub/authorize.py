@@ -22,9 +22,12 @@ from tidewire.model.reasons import SIGNATURE_INVALID, TOKEN_INVALID, signer_miss
 MAX_TOKEN_CHARS: Final = 16 * 1024
 """Ten times what identity providers issue; whatever is longer is not even decoded."""
 
-MOST_REMEMBERED: Final = 4096
+MOST_REMEMBERED: Final = 10_000
 MOST_REMEMBERED_CHARS: Final = 4096
-"""Verified signatures are remembered, of tokens that are not very long: verifying takes longer than all else."""
+"""Verified signatures are remembered, of tokens that are not very long: verifying takes longer than all else.
+
+As many as there are clients: when all come back at once, each in its turn, room for fewer would hold none of them.
+"""
 
 KEY_TYPES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("HS256", "HS384", "HS512"), "oct"),
