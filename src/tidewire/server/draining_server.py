@@ -20,8 +20,9 @@ from tidewire.server.websocket_http import HttpProtocol
 log = structlog.get_logger()
 
 FREEZE_EVERY: Final = 500
-"""So many more connections than ever before are taken out of the garbage collector's sight: it would stop the loop for
-half a second to look at ten thousand of them. What is reached by no cycle is freed as ever."""
+"""So many more connections are taken out of the garbage collector's sight: it would stop the loop for half a second to
+look at ten thousand of them, and does so when they come back as much as the first time. What is reached by no cycle is
+freed as ever."""
 
 LAST_S: Final = 2.0
 """What uvicorn may take of the time for the end after all clients were sent away."""
@@ -42,8 +43,10 @@ class DrainingServer(uvicorn.Server):
         gc.freeze()
 
     async def on_tick(self, counter: int) -> bool:
-        if len(self.server_state.connections) >= self._frozen + FREEZE_EVERY:
-            self._frozen = len(self.server_state.connections)
+        connections = len(self.server_state.connections)
+        self._frozen = min(self._frozen, connections)
+        if connections >= self._frozen + FREEZE_EVERY:
+            self._frozen = connections
             gc.collect(1)
             gc.freeze()
         return await super().on_tick(counter)
