@@ -21,6 +21,10 @@ from tidewire.wire.session_effects import Subscribe
 
 MOST_ROUNDS: Final = 2
 """How many walk at once. Whoever finds none to get on waits for the next one, together with all others who do."""
+RESTS: Final = 2.0
+MOST_REST_S: Final = 1.0
+"""Before the next round sets off, twice the time of the last one is left to gather, but no more than this. In a crowd
+that comes back at once, everybody would walk in a small group of their own, and hold up those who are still to come."""
 ROOM_POLL_S: Final = 0.02
 
 
@@ -58,6 +62,9 @@ class CatchUp:
         self._tasks = tasks
         self._rounds: list[Round] = []
         self._waiting: list[Traveller] = []
+        self._is_gathering = False
+        self._last_s = 0.0
+        """How long the last round took."""
         self._running: dict[tuple[int, int], asyncio.Event] = {}
 
     async def plan(self, question: Subscribe, since: Lsn, *, otherwise: StreamPosition | None = None) -> Plan:
@@ -143,19 +150,23 @@ class CatchUp:
         self._begin_round()
 
     def _begin_round(self) -> None:
-        if not self._waiting or len(self._rounds) == MOST_ROUNDS:
-            return
-        waiting, self._waiting = self._waiting, []
-        next_round = Round(self._parts, min(each.sequence for each in waiting))
-        for traveller in waiting:
-            next_round.board(traveller)
-        self._rounds.append(next_round)
-        self._tasks.start(self._walk(next_round), name="catch up")
+        if self._waiting and not self._is_gathering and len(self._rounds) < MOST_ROUNDS:
+            self._is_gathering = True
+            self._tasks.start(self._walk(), name="catch up")
 
-    async def _walk(self, one: Round) -> None:
+    async def _walk(self) -> None:
+        await asyncio.sleep(min(self._last_s * RESTS, MOST_REST_S))
+        waiting, self._waiting = self._waiting, []
+        one = Round(self._parts, min(each.sequence for each in waiting))
+        for traveller in waiting:
+            one.board(traveller)
+        self._rounds.append(one)
+        self._is_gathering = False
+        began_s = asyncio.get_running_loop().time()
         try:
             await one.run()
         finally:
+            self._last_s = asyncio.get_running_loop().time() - began_s
             self._rounds.remove(one)
             self._begin_round()
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from tidewire.hub.change_frames import ChangeFrames, is_whole
 from tidewire.hub.fanout import TURN
 from tidewire.hub.guards import RULES_PREFIX, Guards
-from tidewire.hub.history import History
+from tidewire.hub.history import PAGE, History
 from tidewire.hub.lanes import admit
 from tidewire.hub.travellers import Place, Start, Traveller
 from tidewire.match.candidates import Candidates, Delivery
@@ -25,7 +25,7 @@ from tidewire.model.errors import SubscriberLagged
 from tidewire.model.position import Seen
 from tidewire.ports import Visibility
 
-OUT_AT_ONCE: Final = 200
+OUT_AT_ONCE: Final = 50
 """How many get out in one step: each begins to follow what comes, and meanwhile nobody else has a turn."""
 CHANGES_AT_ONCE: Final = 200
 """How many changes are matched, and asked about, at once."""
@@ -64,6 +64,8 @@ class Round:
         self._passed = 0
         self._is_open = True
         self._told = 0
+        self._unlooked = 0
+        """How many events have gone by since it was looked who has left."""
         self._numbers = count()
         self._travellers: dict[tuple[int, str], Traveller] = {}
         self._full: set[Traveller] = set()
@@ -95,6 +97,9 @@ class Round:
                 if page:
                     for part in _parts(page):
                         await self._walk(part)
+                        if len(page) == PAGE or part[-1] is not page[-1]:
+                            await asyncio.sleep(0)
+                    # Close to the end it looks again at once: each turn of others brings more to tell, for ever.
                 else:
                     await self._let_out(written)
         except Exception as error:  # noqa: BLE001 - each of them reports it
@@ -121,10 +126,15 @@ class Round:
                 self._forget(traveller)
                 traveller.rest(self._place, message.sequence)
             self._full.clear()
+        self._unlooked += sum(len(message.transaction.events) for message in found)
+        if self._unlooked >= len(self._travellers):  # so that looking costs no more than matching
+            self._unlooked = 0
+            self._drop_gone()
+
+    def _drop_gone(self) -> None:
         for traveller in [each for each in self._travellers.values() if not each.receiver.is_there()]:
             self._forget(traveller)
             traveller.arrive(self._place)
-        await asyncio.sleep(0)
 
     async def _look(self, sequence: int, item: Transaction | Resync) -> _Found:
         """Match one message. From here on it has gone by."""
