@@ -5,12 +5,14 @@ Knows neither HTTP nor ASGI. An idle connection has no task, queue or timer; whi
 
 import asyncio
 import os
+from functools import partial
 from socket import SO_SNDBUF, SOL_SOCKET
 from typing import ClassVar, cast
 
 import structlog
 
 from tidewire.server.websocket_coalescing import coalescer_of
+from tidewire.server.websocket_farewells import farewells_of
 from tidewire.server.websocket_receiver import Receiver
 from tidewire.wire.websocket import (
     ABNORMAL,
@@ -49,6 +51,7 @@ class WebSocketConnection(asyncio.Protocol):
         "_collected_bytes",
         "_deadline",
         "_direct",
+        "_farewells",
         "_fileno",
         "_late_ping",
         "_parser",
@@ -64,6 +67,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._coalescer = coalescer_of(loop)
+        self._farewells = farewells_of(loop)
         self._parser = FrameParser(limit_bytes=self.message_limit_bytes)
         self._receiver: Receiver | None = None
         self._transport: asyncio.Transport
@@ -292,7 +296,8 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _hang_up(self) -> None:
         """Close the socket once everything is sent; nobody is told anything after this."""
-        self._limit_closing()
+        if self._fileno < 0 or self._transport.get_write_buffer_size():  # TLS has its own goodbye to wait for
+            self._limit_closing()
         self._transport.close()
         self._hang_up_done()
 
@@ -318,4 +323,4 @@ class WebSocketConnection(asyncio.Protocol):
     def _tell_closed(self) -> None:
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
-            receiver.on_closed(self._code)
+            self._farewells.tell(partial(receiver.on_closed, self._code))
