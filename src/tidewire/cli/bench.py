@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tidewire import assemble
-from tidewire.bench import changes, data, decode, fanout, latency, match, memory, rls
+from tidewire.bench import changes, data, decode, fanout, latency, match, memory, resume, rls, storm
 from tidewire.bench.report import Report
 from tidewire.cli.output import err, out, print_json
 
@@ -21,7 +21,9 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
     "latency": latency.run,
     "match": match.run,
     "memory": memory.run,
+    "resume": resume.run,
     "rls": rls.run,
+    "storm": storm.run,
 }
 
 
@@ -35,7 +37,9 @@ class Name(StrEnum):
     LATENCY = "latency"
     MATCH = "match"
     MEMORY = "memory"
+    RESUME = "resume"
     RLS = "rls"
+    STORM = "storm"
 
 
 def bench(
