@@ -257,3 +257,26 @@ async def test_who_leaves_meanwhile_hears_nothing_more(scene: Scene) -> None:
     await settle()
     assert ids(client.heard()) == []
     assert scene.node.figures().subscriptions == 0
+
+
+async def test_it_comes_to_the_present_while_something_commits_in_every_turn(scene: Scene) -> None:
+    await scene.commit(1)
+    over = asyncio.Event()
+
+    async def write() -> None:
+        number = 2
+        while not over.is_set():
+            await scene.commit(number)
+            number += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(write())
+        client, response = await scene.join(todo(after="one.63.ffffffff"))
+        await settle()
+        followed = scene.node.figures().subscriptions
+        over.set()
+    assert (response["recovered"], followed) == (True, 1)
+    await settle()
+    heard = ids([*scene.first, *client.heard()])
+    assert heard == list(range(1, len(heard) + 1))
