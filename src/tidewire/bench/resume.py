@@ -1,7 +1,7 @@
 """What it costs the server to tell a client what it missed, by how much that is, and by how much of others' there is.
 
-CPU time of the server is counted, not of Postgres, from the new connection to the last row. What coming back costs
-where nothing was missed is taken off before anything is divided.
+CPU time of the server is counted, not of Postgres, from the new connection to a row that is written when it stands.
+What coming back costs where nothing was missed is taken off before anything is divided.
 """
 
 from collections.abc import Mapping
@@ -96,7 +96,8 @@ class Absences:
         self._follow(self._watcher, 1)  # what was written is the past of the server by now
         before_s = self._stage.server_cpu_s()
         crowd.come_back()
-        self._follow(crowd, missed)
+        self._write(1, user, crowd)  # when this comes, all that lies before it has been gone through
+        self._follow(crowd, missed + len(crowd.followers))
         return (self._stage.server_cpu_s() - before_s) * 1000
 
     def _write(self, each: int, first_user: int, crowd: Crowd | None = None) -> None:
