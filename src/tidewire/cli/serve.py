@@ -19,14 +19,13 @@ from tidewire.cli.output import out
 from tidewire.hub.authorize import sign_token
 from tidewire.model.errors import ConfigurationError
 from tidewire.server.app import NodeApp
-from tidewire.server.draining_server import LAST_S, DrainingServer, server_config
+from tidewire.server.draining_server import BACKLOG, LAST_S, DrainingServer, server_config
 from tidewire.server.secret import shared_secrets
 from tidewire.server.socket_writes import IS_COMPILED
 from tidewire.settings import Settings
 
 log = structlog.get_logger()
 
-BACKLOG: Final = 2048
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 KEY_LIFETIME_S: Final = 365 * 24 * 3600
 SPARE_FILES: Final = 100

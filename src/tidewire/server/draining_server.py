@@ -24,6 +24,10 @@ FREEZE_EVERY: Final = 500
 look at ten thousand of them, and does so when they come back as much as the first time. What is reached by no cycle is
 freed as ever."""
 
+BACKLOG: Final = 16_384
+"""How many connections may wait to be accepted; the system has a limit of its own, net.core.somaxconn, mostly 4096.
+Whoever finds no room tries again after one second, then two, four, eight: too late for a crowd that comes back."""
+
 LAST_S: Final = 2.0
 """What uvicorn may take of the time for the end after all clients were sent away."""
 
@@ -80,6 +84,7 @@ def server_config(
         ws=limited,
         http=HttpProtocol,
         lifespan="off",
+        backlog=BACKLOG,
         log_config=None,
         access_log=False,
         server_header=False,
