@@ -25,6 +25,7 @@ from tests.support.chaos_history import TABLES, owed, prepare, writing
 from tests.support.chaos_lines import Dial
 from tests.support.chaos_proxy import ChaosProxy
 from tests.support.command import COMMAND, environment
+from tests.support.log import fetch
 from tests.support.server import migrate
 from tests.support.tokens import SECRET
 from tests.support.waiting import wait_until
@@ -101,6 +102,7 @@ class Chaos:
         self.tally: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
         self.followers: list[Follower] = []
+        self.postgres_version = ""
         self._postgres = postgres
         self._folder = folder
         self._dice = dice
@@ -108,6 +110,7 @@ class Chaos:
 
     async def run(self, plan: Plan) -> None:
         dsn = self._postgres.dsn()
+        self.postgres_version = str(fetch(dsn, "show server_version"))
         migrate(dsn)
         prepare(dsn)
         served = Served(dsn, self._folder)
