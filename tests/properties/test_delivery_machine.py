@@ -337,6 +337,19 @@ def a_table_that_joins_within_a_transaction(machine: DeliveryMachine) -> None:
     machine.relay(parts=1, most_events=1)
 
 
+def an_answer_that_comes_when_another_history_has_begun(machine: DeliveryMachine) -> None:
+    machine.join_and_wait(who=0, wanted={"files"})
+    machine.commit(written=[("files", "INSERT", "ada", 0)])
+    machine.break_history(low=False, really=0)
+    machine.relay(parts=4, most_events=100)
+    machine.keep_a_question_waiting(question="rows")
+    machine.dispatch(messages=9)
+    machine.turns(count=100)
+    machine.answer_questions()
+    machine.turns(count=100)
+    machine.deliver(who=0, frames=9)
+
+
 @pytest.mark.parametrize("history_bytes", [2**20, 4000])
 @pytest.mark.parametrize(
     "steps",
@@ -349,6 +362,7 @@ def a_table_that_joins_within_a_transaction(machine: DeliveryMachine) -> None:
         a_place_at_the_end_of_what_is_forgotten,
         a_join_whose_answer_takes_longer_than_a_change,
         a_table_that_joins_within_a_transaction,
+        an_answer_that_comes_when_another_history_has_begun,
     ],
     ids=lambda steps: steps.__name__,
 )

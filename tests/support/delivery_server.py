@@ -1,7 +1,6 @@
 """One life of a server without a network or a database: a node on a bus, filled from a `Log` at the test's pace."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from tests.support.client import Client
@@ -78,17 +77,7 @@ class Server:
 
     async def _dispatch(self) -> None:
         async with aclosing(pump.transactions(self.bus, after=0, mark=self.history.mark)) as items:
-            await self.node.dispatch(self._cut_off(items))
-
-    async def _cut_off(
-        self, items: AsyncGenerator[Transaction | Resync, None]
-    ) -> AsyncGenerator[Transaction | Resync, None]:
-        """Disconnect everybody after a broken history: they have to come back to be told to load again."""
-        async for item in items:
-            yield item
-            if isinstance(item, Resync):
-                for client in self.clients:
-                    client.connection.disconnect()
+            await self.node.dispatch(items)
 
     def dispatch(self, messages: int) -> None:
         """Let so many more messages of those on the bus be dispatched."""

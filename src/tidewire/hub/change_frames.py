@@ -3,7 +3,7 @@
 Decides nothing about who that is, and sends nothing.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import structlog
 
@@ -14,7 +14,7 @@ from tidewire.match.sight import Sight, told_as
 from tidewire.match.subscription import Receivers
 from tidewire.model.change import Change
 from tidewire.model.errors import DecodeError
-from tidewire.model.position import Lsn, Seen, StreamPosition, format_lsn
+from tidewire.model.position import Seen, format_lsn
 from tidewire.wire import payloads
 from tidewire.wire.change_body import MAX_RECORD_BYTES, ChangeBodies
 from tidewire.wire.message import Message
@@ -23,19 +23,13 @@ log = structlog.get_logger()
 
 
 class ChangeFrames:
-    """`epoch` names the history that positions belong to; without one, changes are sent without positions."""
+    """Without an epoch, which names the history that positions belong to, changes are sent without positions."""
 
-    def __init__(self, epoch: Callable[[], str], *, change_bytes: int = MAX_RECORD_BYTES) -> None:
-        self._epoch = epoch
+    def __init__(self, *, change_bytes: int = MAX_RECORD_BYTES) -> None:
         self._bodies = ChangeBodies(max_record_bytes=change_bytes)
 
-    def position(self, lsn: int, index: int) -> StreamPosition | None:
-        """Return a place in the present history; None without one."""
-        epoch = self._epoch()
-        return StreamPosition(epoch, Lsn(lsn), index) if epoch else None
-
     def frames(
-        self, delivery: Delivery[Sight], commit_time_us: int, *, seen: Seen | None = None
+        self, delivery: Delivery[Sight], commit_time_us: int, epoch: str, *, seen: Seen | None = None
     ) -> Iterator[tuple[Parcel, str, Sequence[int]]]:
         """Yield each message with its topic on the wire and the connections that are to get it.
 
@@ -45,7 +39,6 @@ class ChangeFrames:
         operation = told_as(change, sight, moves=delivery.moves)
         if operation is None or not is_whole(change):
             return
-        epoch = self._epoch()
         more = "" if seen is None or change.lsn >= seen.until else str(seen)
         position = f"{epoch}.{change.lsn:x}.{change.index:x}{more}" if epoch else None
         data = self._bodies.write(

@@ -24,7 +24,7 @@ from tidewire.match.rule import Rule
 from tidewire.match.sight import Sight, Sights
 from tidewire.model.change import Change, Resync, Transaction
 from tidewire.model.errors import DecodeError
-from tidewire.model.position import MAX_INDEX, StreamPosition
+from tidewire.model.position import MAX_INDEX, Lsn, StreamPosition
 from tidewire.ports import Visibility
 from tidewire.wire import payloads
 from tidewire.wire.message import Message
@@ -53,8 +53,12 @@ class Dispatcher:
         tasks: Tasks,
         find: Callable[[int], ClientConnection | None],
         clock: Callable[[], float],
+        epoch: Callable[[], str],
     ) -> None:
-        """`find` returns a connection of this node by its number, and `clock` Unix time."""
+        """`find` returns a connection of this node by its number, and `clock` Unix time.
+
+        `epoch` names the history of what is being dispatched.
+        """
         self._matcher = matcher
         self._guards = guards
         self._sights = Sights()
@@ -64,6 +68,7 @@ class Dispatcher:
         self._find = find
         self._clock = clock
         self._frames = frames
+        self._epoch = epoch
         self._bulk = bulk
         self._last = (0, -1)
         self.settled: StreamPosition | None = None
@@ -111,9 +116,10 @@ class Dispatcher:
             candidates = self._match(at_once)
         waiting = {} if at_once is changes else self._apart(changes, doubtful)
         answers = [self._sights.answer(ask) for ask in candidates.asks]
-        await self._deliver_all(candidates, answers, transaction.commit_time_us)
+        common = (transaction.commit_time_us, changes[0].lsn, self._epoch())
+        await self._deliver_all(Waiting(candidates, *common), answers)
         for oid, held in waiting.items():
-            await self._lanes.put(oid, Waiting(held, transaction.commit_time_us, changes[0].lsn))
+            await self._lanes.put(oid, Waiting(held, *common))
         self._settle()
         self.lag_s = max(0.0, self._clock() - transaction.commit_time_us / 1_000_000)
 
@@ -121,7 +127,7 @@ class Dispatcher:
         oldest_lsn, (lsn, index) = self._lanes.oldest_lsn, self._last
         if oldest_lsn is not None and oldest_lsn <= lsn:
             lsn, index = oldest_lsn - 1, MAX_INDEX
-        self.settled = self._frames.position(lsn, index)
+        self.settled = self._position(lsn, index)
 
     async def _break_off(self) -> None:
         """End the channels that follow row changes: they join again, and those who say where they were hear of it."""
@@ -166,15 +172,19 @@ class Dispatcher:
                 held.setdefault(oid, []).append(change)
         return {oid: self._match(each) for oid, each in held.items()}
 
-    async def _deliver_all(self, candidates: Candidates, answers: Sequence[Sight | None], commit_time_us: int) -> None:
-        for delivery in candidates.deliveries(answers):
-            await self._deliver(delivery, commit_time_us)
+    def _position(self, lsn: int, index: int) -> StreamPosition | None:
+        epoch = self._epoch()
+        return StreamPosition(epoch, Lsn(lsn), index) if epoch else None
 
-    async def _deliver(self, delivery: Delivery[Sight], commit_time_us: int) -> None:
+    async def _deliver_all(self, told: Waiting, answers: Sequence[Sight | None]) -> None:
+        for delivery in told.candidates.deliveries(answers):
+            await self._deliver(delivery, told.commit_time_us, told.epoch)
+
+    async def _deliver(self, delivery: Delivery[Sight], commit_time_us: int, epoch: str) -> None:
         """Write the change once, frame it for each set of ids, and give others a turn after every hundred writes."""
         change = delivery.change
         place = (change.lsn, change.index)
-        for parcel, topic, connections in self._frames.frames(delivery, commit_time_us):
+        for parcel, topic, connections in self._frames.frames(delivery, commit_time_us, epoch):
             for number in connections:
                 connection = self._find(number)
                 if connection is None or (found := connection.members.get(topic)) is None:
@@ -198,7 +208,7 @@ class Dispatcher:
         lsn, index = place
         if self._lanes.busy or not self._bulk.is_too_much(member, lsn, index):
             return False
-        position = self._frames.position(lsn, index - 1)
+        position = self._position(lsn, index - 1)
         return position is not None and connection.set_back(channel, position)
 
     def _report(self, broken: Sequence[Broken]) -> None:

@@ -26,8 +26,6 @@ MOST_WAITING: Final = 10_000
 """Changes of one table that may wait before the whole node waits with them."""
 CHANGES_AT_ONCE: Final = 200
 
-Deliver = Callable[[Candidates, Sequence[Sight | None], int], Awaitable[None]]
-"""Takes who wishes to hear of a table's changes, the answers, and when they were committed."""
 
 _Question = tuple[Rule, int, int]
 """The rule, and the identities of those who want to know and of the table's shape, both of which are held meanwhile."""
@@ -39,9 +37,14 @@ class Waiting(Struct, frozen=True):
     candidates: Candidates
     commit_time_us: int
     lsn: int
+    epoch: str
+    """The history that they belong to; when they are sent, another may have begun."""
 
 
 Answered = tuple[Waiting, list[Sight | None]]
+
+Deliver = Callable[[Waiting, Sequence[Sight | None]], Awaitable[None]]
+"""Takes changes of a table with the answers."""
 
 
 class Lanes:
@@ -114,7 +117,7 @@ class Lanes:
     async def _send(self, oid: int, answered: Sequence[Answered]) -> None:
         for waiting, answers in answered:
             try:
-                await self._deliver(waiting.candidates, answers, waiting.commit_time_us)
+                await self._deliver(waiting, answers)
             except Exception:
                 log.exception("changes_hidden", table=_table([waiting]))
             self._waiting[oid] -= len(waiting.candidates.findings)

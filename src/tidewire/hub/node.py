@@ -100,7 +100,7 @@ class Node:
         topics = Topics(Fanout(loop.call_soon))
         refs = map("{}{:x}".format, repeat(uuid.uuid4().hex[:12]), count(1))
         subscriptions = Subscriptions(self._matcher, tables, guards)
-        frames = ChangeFrames(lambda: "" if history is None else history.epoch, change_bytes=limits.change_bytes)
+        frames = ChangeFrames(change_bytes=limits.change_bytes)
         self._services = Services(
             clock=clock,
             gate=self._gate,
@@ -137,6 +137,7 @@ class Node:
                 payload_bytes=self._session_limits.payload_bytes,
             ),
             frames=frames,
+            epoch=lambda: "" if history is None else history.epoch,
             bulk=Bulk(limits.bulk_changes),
             tasks=tasks,
             find=self._connections.get,

@@ -59,6 +59,7 @@ class Round:
     def __init__(self, parts: Parts, sequence: int) -> None:
         self._parts = parts
         self._sequence = sequence
+        self._epoch = parts.history.epoch
         self._looked_at: Place = (0, -1)
         self._place: Place = (0, -1)
         self._passed = 0
@@ -204,7 +205,7 @@ class Round:
     async def _tell(self, deliveries: Iterable[Delivery[Sight]], message: _Found, seen: Seen | None) -> None:
         time_us = message.transaction.commit_time_us
         for delivery in deliveries:
-            for parcel, topic, connections in self._parts.frames.frames(delivery, time_us, seen=seen):
+            for parcel, topic, connections in self._parts.frames.frames(delivery, time_us, self._epoch, seen=seen):
                 for number in connections:
                     traveller = self._travellers.get((number, topic))
                     if traveller is None or message.sequence <= traveller.sequence:
