@@ -105,6 +105,17 @@ async def test_rows_come_in_chunks(any_database: str) -> None:
         assert await values(pipeline, ONE) == [b"1"]
 
 
+async def test_a_list_that_cannot_be_prepared_is_an_error_and_the_connection_stays(any_database: str) -> None:
+    async with pipeline_of(any_database) as (pipeline, _, _):
+        for _ in range(2 * KEEP_FROM_USE):
+            with pytest.raises(psycopg.errors.UndefinedFunction):
+                async with aclosing(
+                    pipeline.stream([ONE, asking("select 'a'::text << %s", "b")], chunked=1)
+                ) as results:
+                    _ = [result async for result in results]
+        assert await values(pipeline, ONE) == [b"1"]
+
+
 async def test_whoever_gives_up_loses_the_connection(any_database: str) -> None:
     async with open_pool(any_database, size=1) as pool:
         with pytest.raises(TimeoutError):

@@ -108,7 +108,8 @@ def test_too_many_bytes_go_oldest_first(dsn: str) -> None:
         last = client.after or ""
         wait_until(lambda: fetch(dsn, LAG) <= 300_000)
         assert fetch(dsn, LAG) > 100_000
-    with realtime(dsn, retention_bytes=300_000) as served, resuming(served.port) as back:
+    # Autovacuum and checkpoints write to the log as well, which must not count for the server that comes after.
+    with realtime(dsn, retention_bytes=2**30) as served, resuming(served.port) as back:
         assert answer(served.port, first) == (False, TOO_OLD)
         assert answer(served.port, last) == (True, None)
         insert(dsn, 20_000)

@@ -67,7 +67,7 @@ class Pipeline:
             while self._pending:
                 kept = self._pending.popleft()
                 if kept is None:
-                    if answered == chunked:
+                    if answered == chunked and failure is None:  # otherwise nothing comes, which libpq cannot cut
                         pgconn.set_chunked_rows_mode(chunk_rows)
                     answered += 1
                 while (result := await self._next()) is not None:
