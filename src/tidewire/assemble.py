@@ -275,7 +275,12 @@ async def _data_api(
 ) -> AsyncGenerator[DataApi, None]:
     """Make the data API on connections of its own."""
     pool = Pool(chosen.api_database_url or dsn, size=chosen.api_pool, query_timeout_s=chosen.api_timeout_s)
-    limits = Limits(schemas=chosen.api_schemas, max_rows=chosen.api_max_rows, max_body_bytes=chosen.message_limit_bytes)
+    limits = Limits(
+        schemas=chosen.api_schemas,
+        max_rows=chosen.api_max_rows,
+        max_body_bytes=chosen.message_limit_bytes,
+        aggregates=chosen.api_aggregates,
+    )
     try:
         yield DataApi(node.identify, schemas, DataRunner(pool, timeout_s=chosen.api_timeout_s), limits, history)
     finally:

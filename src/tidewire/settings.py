@@ -202,6 +202,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Schemas that the data API serves; the first one where a request names none."""
     api_max_rows: Count = 1000
     """How many rows an answer of the data API holds at most, and each list within it."""
+    api_aggregates: bool = False
+    """Whether the data API computes counts, sums, averages and extremes; they read all rows that a filter leaves."""
     api_timeout_s: Seconds = 8.0
     """How long a statement of the data API may run."""
     api_pool: Count = 10

@@ -16,3 +16,4 @@ class Limits(Struct, frozen=True):
     max_resources: int = 30
     max_fields: int = 1600  # as many columns as a table of Postgres can have
     max_default_cells: int = 10_000
+    aggregates: bool = False

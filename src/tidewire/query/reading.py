@@ -4,7 +4,7 @@ What is embedded is a lateral join whose `body` is its JSON, or NULL when there 
 being there, and counting treat one row and many alike.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 
 from msgspec import Struct, field
@@ -49,10 +49,12 @@ class Query(Struct):
     order: list[Sql]
     limit: int | None
     offset: int
+    groups: tuple[int, ...] | None = None
+    """The numbers of the columns, from 1 on, by which rows are put together; None where they are not."""
 
     def page(self) -> Sql:
         """Return the query for the rows that were asked for."""
-        return compose("select {}{}{}", self.selected(), self._from(self.joins), self.window())
+        return compose("{}{}", self._selection(self.joins), self.window())
 
     def selected(self) -> Sql:
         """Return the list of columns under their names."""
@@ -63,7 +65,10 @@ class Query(Struct):
 
     def rows(self) -> Sql:
         """Return the query for one empty row each, without a limit: for counting."""
-        return compose("select{}", self._from([join for join in self.joins if join.counts]))
+        joins = [join for join in self.joins if join.counts]
+        if self.groups is not None:
+            return compose("select from ({}) as x", self._selection(joins))
+        return compose("select{}", self._from(joins))
 
     def limited_rows(self) -> Sql:
         """Return the query for one empty row each within the limit."""
@@ -72,6 +77,10 @@ class Query(Struct):
     def window(self) -> Sql:
         order = compose(" order by {}", joined(", ", self.order)) if self.order else NOTHING
         return compose("{}{}", order, window(self.limit, self.offset))
+
+    def _selection(self, joins: list[Join]) -> Sql:
+        groups = Sql(f" group by {', '.join(map(str, self.groups))}") if self.groups else NOTHING
+        return compose("select {}{}{}", self.selected(), self._from(joins), groups)
 
     def _from(self, joins: list[Join]) -> Sql:
         where = compose(" where {}", joined(" and ", self.where)) if self.where else NOTHING
@@ -110,14 +119,18 @@ class Reader:
         """Return the query for a resource over `source`; unless `filtered`, its own conditions are left out."""
         joins = [self._join(each, scope, resource) for each in resource.embedded]
         where = [term_sql(term, scope, _finder(joins)) for term in resource.conditions] if filtered else []
+        columns = self._columns(resource, scope, joins)
+        fields = _grouped_fields(resource, scope)
+        places = {each: number for number, each in enumerate(fields or (), 1) if each is not None}
         return Query(
             source=source,
-            columns=self._columns(resource, scope, joins),
+            columns=columns,
             joins=joins,
             where=where,
-            order=[_order_sql(term, scope, joins) for term in resource.order],
+            order=[_order_sql(term, scope, joins, places) for term in resource.order],
             limit=self._limits.max_rows if resource.limit is None else min(resource.limit, self._limits.max_rows),
             offset=resource.offset,
+            groups=None if fields is None else tuple(number for number, each in enumerate(fields, 1) if each),
         )
 
     def _columns(self, resource: Resource, scope: Scope, joins: list[Join]) -> Columns:
@@ -155,6 +168,8 @@ class Reader:
                                  details=f"'{parent.title}' and '{resource.name}' do not form a many-to-one or "
                                  "one-to-one relationship")  # fmt: skip
             return _join_many(self.alias("e"), query, resource, counts=counts)
+        if query.groups is not None:
+            raise _no_aggregates_here()
         return _join_one(self.alias("e"), query, resource, [(term, scope) for term in sorting], counts=counts)
 
     def _connect(self, query: Query, link: Link, parent: Scope, scope: Scope) -> None:
@@ -222,16 +237,45 @@ def _joined_columns(join: Join) -> Columns:
 
 def _is_count(item: Item, scope: Scope) -> bool:
     """Tell whether `clients(count)` asks how many there are; where a column has that name, it asks for the column."""
-    return item.field == Field("count") and item.cast is None and not scope.has("count")
+    plain = item.field == Field("count") and item.cast is None and item.aggregate is None
+    return plain and not scope.has("count")
 
 
 def _item_sql(item: Item, scope: Scope) -> Sql:
-    value = field_sql(item.field, scope)
-    return value if item.cast is None else compose(f"{{}}::{item.cast}", value)
+    value = Sql("*") if item.field is None else field_sql(item.field, scope)
+    value = value if item.cast is None else compose(f"{{}}::{item.cast}", value)
+    if item.aggregate is not None:
+        value = compose(f"pg_catalog.{item.aggregate}({{}})", value)
+    return value if item.result_cast is None else compose(f"{{}}::{item.result_cast}", value)
 
 
-def _order_sql(term: OrderTerm, scope: Scope, joins: list[Join]) -> Sql:
+def _grouped_fields(resource: Resource, scope: Scope) -> list[Field | None] | None:
+    """Return what each column is by which rows are put together, None for an aggregate; None if there is none of these.
+
+    Columns go by their numbers then: a place within JSON is a parameter, and to Postgres two of them are not the same.
+    """
+    if not any(isinstance(item, Item) and item.aggregate for item in resource.items):
+        return None
+    if resource.embedded or resource.spread or scope.table is None:
+        raise _no_aggregates_here()
+    fields: list[Field | None] = []
+    for item in resource.items:
+        if isinstance(item, Star):
+            fields += [Field(column.name) for column in scope.columns]
+        elif isinstance(item, Item):
+            fields.append(None if item.aggregate else item.field)
+    return fields
+
+
+def _no_aggregates_here() -> QueryError:
+    return QueryError(400, "PGRST127", "Feature not implemented", details="aggregate functions beside what is embedded,"
+                      " in a single embedded row, in spread columns and in the rows of functions")  # fmt: skip
+
+
+def _order_sql(term: OrderTerm, scope: Scope, joins: list[Join], places: Mapping[Field, int]) -> Sql:
     suffix = f" {term.direction} {term.nulls}".rstrip().replace("  ", " ")
+    if term.relation is None and term.field in places:
+        return Sql(f"{places[term.field]}{suffix}")
     if term.relation is None:
         return compose(f"{{}}{suffix}", field_sql(term.field, scope))
     for join in joins:

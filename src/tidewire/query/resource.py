@@ -7,15 +7,21 @@ from tidewire.query.fields import Field
 
 
 class Item(Struct, frozen=True):
-    """One value of an answer: a field under a name, or under its own, possibly cast."""
+    """One value of an answer: a field under a name, or under its own, possibly cast.
 
-    field: Field
+    With an `aggregate` it is that function of the field, or of nothing for `count()`, for all rows that agree in the
+    other values; `result_cast` is what becomes of it.
+    """
+
+    field: Field | None
     alias: str | None = None
     cast: str | None = None
+    aggregate: str | None = None
+    result_cast: str | None = None
 
     @property
     def output(self) -> str:
-        return self.alias or self.field.output
+        return self.alias or self.aggregate or (self.field.output if self.field is not None else "")
 
 
 class Star(Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 import re
 
+from msgspec.structs import replace
+
 from tidewire.query.cursor import Cursor
 from tidewire.query.errors import QueryError, exceeded
 from tidewire.query.fields import read_field
@@ -20,7 +22,7 @@ CASTS = {
 }  # fmt: skip
 
 _cast = re.compile(r"[A-Za-z][A-Za-z0-9_ ]*(?:\[\])?")
-_aggregate = re.compile(r"\.(?:count|sum|avg|max|min)\(\)")
+_aggregate = re.compile(r"\.(count|sum|avg|max|min)\(\)")
 
 
 def parse_select(text: str, root: Resource, limits: Limits) -> None:
@@ -69,12 +71,18 @@ def _read_item(cursor: Cursor, counts: list[int]) -> Item | Star | Resource:
         cursor.expect(":")
         alias, field = field.name, read_field(cursor)
     if not field.steps and (cursor.peek("(") or cursor.peek("!")):
-        if field.name == "count" and cursor.peek("()"):
-            raise _no_aggregates()
+        if field.name == "count" and cursor.take("()"):
+            return _aggregated(cursor, Item(None, alias, aggregate="count"))
         return _read_resource(cursor, field.name, alias, counts, spread=False)
-    if cursor.match(_aggregate):
-        raise _no_aggregates()
-    return Item(field, alias, _read_cast(cursor))
+    item = Item(field, alias, _read_cast(cursor))
+    found = cursor.match(_aggregate)
+    return item if found is None else _aggregated(cursor, replace(item, aggregate=found[1]))
+
+
+def _aggregated(cursor: Cursor, item: Item) -> Item:
+    if not cursor.limits.aggregates:
+        raise QueryError(400, "PGRST123", "Use of aggregate functions is not allowed")
+    return replace(item, result_cast=_read_cast(cursor))
 
 
 def _read_resource(cursor: Cursor, name: str, alias: str | None, counts: list[int], *, spread: bool) -> Resource:
@@ -107,7 +115,3 @@ def _read_cast(cursor: Cursor) -> str | None:
             400, "42704", "casting a field: expected a built-in type", hint=f"use one of {', '.join(CASTS)}"
         )
     return CASTS[base.lower()] + found[0][len(base) :]
-
-
-def _no_aggregates() -> QueryError:
-    return QueryError(400, "PGRST123", "Use of aggregate functions is not allowed")
