@@ -153,7 +153,7 @@ def test_the_connection_before_may_still_look_alive(served: RealtimeServer, dsn:
     second.cut()
     insert(dsn, 2)
     third = Stock(served, session)
-    assert third.hear(2) == [2]
+    assert third.hear(2) in ([2], [1, 2]), "the second may still have been told what it missed when it showed its signs"
     third.cut()
 
 
