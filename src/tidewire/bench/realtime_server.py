@@ -77,6 +77,8 @@ def realtime_server(tables: str, bin_dir: str | None) -> Iterator[RealtimeServer
             "TIDEWIRE_JWT_SECRET": secret,
             "TIDEWIRE_MAX_CONNECTIONS": str(MAX_CONNECTIONS),
             "TIDEWIRE_EVENTS_PER_S_PER_CONNECTION": UNLIMITED,
+            "TIDEWIRE_REQUESTS_PER_S_PER_ADDRESS": UNLIMITED,
+            "TIDEWIRE_REQUESTS_PER_S_PER_TOKEN": UNLIMITED,
             "TIDEWIRE_OUTBOX_BYTES": str(64 * 2**20),
             "TIDEWIRE_IDLE_S": UNLIMITED,  # nobody here sends heartbeats
         }
