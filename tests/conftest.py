@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.support.postgres"]
@@ -27,3 +28,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if not item.get_closest_marker("soak")]
+
+
+@pytest.fixture(autouse=True)
+def _log_everything() -> None:
+    """Undo what a command that ran in this process has set: it may leave out what a later test looks for."""
+    structlog.reset_defaults()

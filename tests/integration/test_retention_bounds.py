@@ -98,7 +98,7 @@ def test_what_is_too_old_goes(dsn: str) -> None:
 
 
 def test_too_many_bytes_go_oldest_first(dsn: str) -> None:
-    with following(dsn, retention_bytes=300_000, events_per_s_per_connection=1e6) as client:
+    with following(dsn, retention_bytes=300_000, events_per_s_per_connection=1e6, outbox_bytes=2**24) as client:
         insert(dsn, 1)
         client.read()
         first = client.after or ""
