@@ -105,7 +105,7 @@ class Dispatcher:
         self._last = (changes[-1].lsn, changes[-1].index)
         self.changes += len(changes)
         self.commit_time_us = transaction.commit_time_us
-        await self._load_rules(changes)
+        await self._guards.load_for(changes, self._matcher.roles)
         at_once = changes
         if self._lanes.busy:
             at_once = [change for change in changes if not self._lanes.holds(change.relation.oid)]
@@ -136,17 +136,6 @@ class Dispatcher:
                 connection.break_off(channel)
             if turn % TURN == 0:
                 await asyncio.sleep(0)
-
-    async def _load_rules(self, changes: Sequence[Change]) -> None:
-        """Have the rules at hand for all who follow these tables; mostly they are, and nothing waits."""
-        relations = {id(change.shape): change.relation for change in changes}
-        complete = False
-        while not complete:  # somebody may come with another role while rules are read
-            complete = True
-            for relation in relations.values():
-                if missing := self._guards.missing(relation, self._matcher.roles(relation)):
-                    await self._guards.load(relation, missing)
-                    complete = False
 
     def _match(self, changes: Sequence[Change]) -> Candidates:
         try:

@@ -15,7 +15,7 @@ import structlog
 
 from tidewire.match.guard import Guard
 from tidewire.match.rule import Rule
-from tidewire.model.change import Resync, Transaction
+from tidewire.model.change import Change, Resync, Transaction
 from tidewire.model.errors import DatabaseUnreachable, TidewireError
 from tidewire.model.relation import Relation
 from tidewire.ports import Rules
@@ -79,6 +79,17 @@ class Guards:
             return list(roles)
         guard.relation = relation  # so that the next comparison is by identity
         return [role for role in roles if role not in guard.rules]
+
+    async def load_for(self, changes: Iterable[Change], roles: Callable[[Relation], Iterable[str]]) -> None:
+        """Have the rules of these tables at hand for all who follow them; mostly they are, and nothing waits."""
+        relations = {id(change.shape): change.relation for change in changes}
+        complete = False
+        while not complete:  # somebody may come with another role while rules are read
+            complete = True
+            for relation in relations.values():
+                if missing := self.missing(relation, roles(relation)):
+                    await self.load(relation, missing)
+                    complete = False
 
     async def load(self, relation: Relation, roles: Iterable[str]) -> None:
         """Read how these roles stand to a table. Where that fails they see nothing of it until it succeeds.

@@ -153,7 +153,7 @@ class Round:
             self._looked_at = max(self._looked_at, (item.changes[-1].lsn, item.changes[-1].index))
         for changes in self._stretches(new):
             for matcher, seen in self._matchers(item):
-                await self._load_rules(matcher, changes)
+                await self._parts.guards.load_for(changes, matcher.roles)
                 candidates.append((matcher.match(changes, self._parts.guards.by_table), seen))
         return _Found(sequence, item, candidates)
 
@@ -195,12 +195,6 @@ class Round:
         for (_, seen), (matcher, _) in self._lists.items():
             if not seen.has(transaction.commit_lsn, transaction.xid):
                 yield matcher, seen
-
-    async def _load_rules(self, matcher: Matcher, changes: Iterable[Change]) -> None:
-        guards = self._parts.guards
-        for relation in {id(change.shape): change.relation for change in changes}.values():
-            while missing := guards.missing(relation, matcher.roles(relation)):
-                await guards.load(relation, missing)
 
     async def _tell(self, deliveries: Iterable[Delivery[Sight]], message: _Found, seen: Seen | None) -> None:
         time_us = message.transaction.commit_time_us
