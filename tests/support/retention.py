@@ -26,7 +26,7 @@ class Idle(Struct, frozen=True):
 Step = Committed | Idle
 
 _sizes = st.one_of(st.integers(1, 50), st.integers(1, 12_000))
-_pauses = st.one_of(st.integers(0, 1000), st.integers(0, 120_000_000))
+_pauses = st.one_of(st.integers(0, 1000), st.integers(0, 120_000_000), st.integers(20_000_000, 120_000_000))
 STEPS = st.lists(st.one_of(st.builds(Committed, _sizes, _pauses), st.builds(Idle, _sizes, _pauses)), max_size=80)
 
 

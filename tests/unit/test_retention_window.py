@@ -2,9 +2,9 @@
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 
-from tests.support.retention import STEPS, Step, play
+from tests.support.retention import STEPS, Committed, Idle, Step, play
 from tidewire.model.position import Lsn
 from tidewire.wal.retention import GRAINS, Retained, Retention, Window
 
@@ -82,14 +82,24 @@ def test_what_is_kept_is_what_the_window_says(steps: list[Step]) -> None:
 
 
 @given(STEPS)
+@example([Committed(5000, 0), Committed(1000, 10 * S), Idle(1, 120 * S)])
+@example([Committed(size_bytes, 0) for size_bytes in (1, 1, 1, 41, 1, 1)] + [Idle(1, 120 * S)])
+@example([Committed(20, S // 10)] * 20 + [Idle(1, 120 * S)])
 def test_nothing_is_kept_for_much_longer(steps: list[Step]) -> None:
-    slack_us = WINDOW.age_s * S / GRAINS + 1
-    slack_bytes = WINDOW.limit_bytes // GRAINS + 1
+    """What has outlived the window, and is kept all the same, waits for the next stretch to begin.
+
+    A stretch is released as soon as the one behind it has outlived the window, so all that is kept for too long is of
+    one stretch, whose first transaction is the oldest of it. Whoever of that stretch has outlived the window has a
+    successor, by which that is told, and the successor did not begin a stretch: it ends less than a grain of bytes,
+    and less than a grain of age, behind the first. How large that first one is, nothing bounds.
+    """
     for seen in play(steps, WINDOW):
-        outlived = [
-            one.end
+        successors = [
+            (one, next_)
             for one, next_ in pairwise(seen.committed)
-            if next_.at_us <= seen.now_us - WINDOW.age_s * S - slack_us
+            if one.end > seen.released and next_.at_us <= seen.now_us - WINDOW.age_s * S
         ]
-        if outlived:
-            assert seen.released >= outlived[-1] - slack_bytes
+        if successors:
+            first, last = successors[0][0], successors[-1][1]
+            assert (last.end - first.end) * GRAINS < WINDOW.limit_bytes
+            assert (last.at_us - first.at_us) * GRAINS < WINDOW.age_s * S

@@ -11,7 +11,7 @@ from msgspec import Struct
 from tidewire.model.position import Lsn
 
 GRAINS: Final = 256
-"""Into so many steps of age, and as many of bytes, the window is divided: it is exact to less than half a percent."""
+"""So many grains of age, and as many of bytes, make the window: within one grain, transactions leave together."""
 
 
 class Window(Struct, frozen=True, kw_only=True):
@@ -38,7 +38,10 @@ class Retained(Struct, frozen=True):
 
 
 class _Stretch:
-    """Transactions that leave the window together."""
+    """Transactions that leave the window together: the first, and those that end less than a grain behind it.
+
+    The first may be of any size, and so may be what others wrote to the log in front of it.
+    """
 
     __slots__ = ("end", "first", "first_us")
 
@@ -51,7 +54,8 @@ class Retention:
     """Tell it what is handed out and how far the log is; everything up to `released` may be confirmed.
 
     A reader's position stays good for `age_s` after the next transaction has come, however long ago its own was: so a
-    stretch goes when the one behind it is too old. When the bytes are too many the oldest goes, whatever its age.
+    stretch goes when the one behind it is too old. What is kept although it could go is therefore of one stretch. When
+    the bytes are too many the oldest goes, whatever its age.
     """
 
     def __init__(self, start: Lsn, window: Window) -> None:
