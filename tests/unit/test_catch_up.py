@@ -1,7 +1,7 @@
 """Who was away and says where it stood is told what it missed, in order and once; or that it has to load again."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -24,6 +24,7 @@ from tidewire.ports import CHANGES
 from tidewire.testing.rows import inserted
 from tidewire.testing.tables import OpenVisibility, ScriptedRules, ScriptedTables, opaque_rule
 from tidewire.wal.envelope import Era, encode
+from tidewire.wire.session_limits import SessionLimits
 
 ROOM = "realtime:room"
 INT = PgType(23, "int4")
@@ -39,10 +40,16 @@ TODOS = Relation(
 class Scene:
     """A node that follows a bus, on which the test commits."""
 
-    def __init__(self, tasks: Tasks, *, history_bytes: int = 2**20) -> None:
+    def __init__(
+        self,
+        tasks: Tasks,
+        *,
+        history_bytes: int = 2**20,
+        make_tables: Callable[[ScriptedTables], ScriptedTables] = lambda tables: tables,
+    ) -> None:
         self.bus = MemoryBus(clock=lambda: 0.0, history_bytes=history_bytes)
         self.history = History(self.bus)
-        self.tables = ScriptedTables([TODOS], roles=("authenticated",))
+        self.tables = make_tables(ScriptedTables([TODOS], roles=("authenticated",)))
         self.rules = ScriptedRules()
         self.node = Node(
             permissions=Permissions(Authorizer(clock=lambda: NOW_S, secrets=(SECRET,)), self.tables),
@@ -52,6 +59,7 @@ class Scene:
             history=self.history,
             tasks=tasks,
             clock=lambda: NOW_S,
+            session_limits=SessionLimits(token_interval_s=0.0),
         )
         self.lsn = 100
         self.era = Era(1, "one")

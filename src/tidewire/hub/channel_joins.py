@@ -82,7 +82,7 @@ class ChannelJoins:
         self._progress = progress
         self._begun: set[int] = set()  # numbers of the channels that are not over
         self._followed: dict[int, tuple[effects.Subscribe, Judged]] = {}
-        self._renewing: set[int] = set()
+        self._renewing: dict[int, effects.Subscribe] = {}  # by channel, the question that counts
         self._places: dict[int, Place] = {}  # where those with row changes are resumed
 
     def has(self, channel: ChannelRef) -> bool:
@@ -141,11 +141,22 @@ class ChannelJoins:
         self._ask(question, self._subscribe)
 
     async def _subscribe(self, question: effects.Subscribe) -> None:
+        """Follow the changes, in place of what a channel followed before, and then tell what was missed."""
+        services, number = self._services, question.channel.number
+        if services.catch_up is not None:
+            await services.catch_up.over(self._connection.number, number)
+        self._renewing[number] = question
+        try:
+            followed = await self._follow(question)
+        finally:
+            if self._renewing.get(number) is question:
+                del self._renewing[number]
+        if followed is not None and followed[1].goes_back:
+            await self._go_back(question, *followed)
+
+    async def _follow(self, question: effects.Subscribe) -> tuple[Judged, Plan] | None:
         """Wait for all that takes time; then, in one step, follow the changes and say so: nothing comes in between."""
         services, channel, replay = self._services, question.channel, question.replay
-        if services.catch_up is not None:
-            await services.catch_up.over(self._connection.number, channel.number)
-        self._renewing.add(channel.number)
         with services.replays.collecting(channel.subtopic) if replay is not None else nullcontext() as collector:
             try:
                 await services.live.wait()
@@ -153,22 +164,23 @@ class ChannelJoins:
                 since = await services.subscriptions.log_end()
             except TidewireError as error:
                 self._connection.carry_out(self._session.subscribed(question, reason_of(error), services.clock()))
-                return
+                return None
             kept: Kept | Reason = NOTHING_KEPT
             if replay is not None and collector is not None:
                 limit = services.pressure.outbox_bytes
                 kept = await read_kept(services.kept, channel.subtopic, replay, collector, most_bytes=limit)
             if isinstance(kept, Reason):
                 self._connection.carry_out(self._session.subscribed(question, kept, services.clock()))
-                return
+                return None
             is_new = self._connection.inside(channel) is None
             place = _place(question)
             resumed = None if self._progress is None else self._progress.certain.get(place)
             plan = NO_PLAN
             if services.catch_up is not None and is_new:
                 plan = await services.catch_up.plan(question, since, otherwise=resumed)
-            if not self.has(channel):
-                return
+            # A later token may have been asked about in less time: what it may see counts.
+            if not self.has(channel) or self._renewing.get(channel.number) is not question:
+                return None
             self._begin(question, place, plan)
             self._answer(question, judged, plan, kept)
             if is_new and (found := self._connection.inside(channel)) is not None:
@@ -176,9 +188,7 @@ class ChannelJoins:
                 found[1].since = (since - 1, MAX_INDEX) if here is None else (here.lsn, here.index)
                 if collector is not None:
                     self._tell_missed(found[1], channel.subtopic, kept, collector)
-        self._renewing.discard(channel.number)
-        if plan.goes_back:
-            await self._go_back(question, judged, plan)
+        return judged, plan
 
     def _begin(self, question: effects.Subscribe, place: Place, plan: Plan) -> None:
         """Take note of where a channel begins; one that has another token is somebody else's from now on."""
