@@ -174,6 +174,11 @@ class DeliveryMachine(RuleBasedStateMachine):
         if self.followers[who].link is not None:
             self.followers[who].show_token()
 
+    @rule(who=someone)
+    def beat(self, who: int) -> None:
+        if self.followers[who].link is not None:
+            self.followers[who].beat()
+
     @rule(who=someone, frames=st.sampled_from([1, 2, 5, 1000]))
     def deliver(self, who: int, frames: int) -> None:
         self.run(self.followers[who].take(frames))
@@ -223,6 +228,13 @@ class DeliveryMachine(RuleBasedStateMachine):
         for follower in self.followers:
             assert follower.is_inside or not follower.streams, "still outside"
             follower.has_heard_everything()
+
+    @rule(who=someone)
+    def beat_and_come_back(self, who: int) -> None:
+        """Whatever the answer says is where it goes on."""
+        self.beat(who)
+        self.deliver(who, 1000)
+        self.come_back(who)
 
     async def _settle(self) -> None:
         for follower in self.followers:
@@ -350,6 +362,25 @@ def an_answer_that_comes_when_another_history_has_begun(machine: DeliveryMachine
     machine.deliver(who=0, frames=9)
 
 
+def a_heartbeat_while_others_are_told_and_postgres_is_asked(machine: DeliveryMachine) -> None:
+    machine.join_and_wait(who=0, wanted={"notes", "files"})
+    machine.join_and_wait(who=1, wanted={"tasks"})
+    machine.keep_a_question_waiting(question="rows")
+    machine.commit(written=[("notes", "INSERT", "bob", 0)])
+    machine.commit(written=[("files", "INSERT", "ada", 0), ("notes", "INSERT", "ada", 0)])
+    machine.commit(written=[("notes", "INSERT", "ada", 0)])
+    machine.relay_and_dispatch_everything()
+    for who in (0, 1):
+        machine.beat_and_come_back(who=who)
+    assert [each.beats for each in machine.followers[:2]] == [0, 1]
+    machine.answer_questions()
+    machine.turns(count=100)
+    machine.deliver(who=0, frames=9)
+    machine.beat_and_come_back(who=0)
+    machine.deliver(who=0, frames=9)
+    assert machine.followers[0].beats == 1
+
+
 @pytest.mark.parametrize("history_bytes", [2**20, 4000])
 @pytest.mark.parametrize(
     "steps",
@@ -363,6 +394,7 @@ def an_answer_that_comes_when_another_history_has_begun(machine: DeliveryMachine
         a_join_whose_answer_takes_longer_than_a_change,
         a_table_that_joins_within_a_transaction,
         an_answer_that_comes_when_another_history_has_begun,
+        a_heartbeat_while_others_are_told_and_postgres_is_asked,
     ],
     ids=lambda steps: steps.__name__,
 )

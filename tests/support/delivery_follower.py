@@ -76,6 +76,8 @@ class Follower:
         self.old_links: list[Link] = []
         self.ask: Ask | None = None
         self.is_inside = False
+        self.beats = 0
+        """How often it has come on without a change."""
 
     # --- what it does ---------------------------------------------------------------------------------------
 
@@ -128,6 +130,11 @@ class Follower:
         new = token(self.user, next(_lifetimes_s))
         self.link.client.push(TOPIC, "access_token", {"access_token": new}, join_ref=None)
 
+    def beat(self) -> None:
+        """Send a heartbeat; the answer may say how far it has come without any change."""
+        assert self.link is not None
+        self.link.client.push("phoenix", "heartbeat", {}, join_ref=None)
+
     # --- what it hears --------------------------------------------------------------------------------------
 
     async def take(self, frames: int) -> int:
@@ -144,6 +151,8 @@ class Follower:
             event, topic, payload = link.flight.popleft()
             if topic == TOPIC:
                 await self._hear(event, payload)
+            elif topic == "phoenix" and self.is_inside and TOPIC in payload["response"].get("positions", {}):
+                self._hear_position(payload["response"]["positions"][TOPIC])
         return frames
 
     async def _hear(self, event: str, payload: Any) -> None:
@@ -205,6 +214,15 @@ class Follower:
         row = data["old_record"] if change.operation == "DELETE" else data["record"]
         assert (data["type"], row["id"]) == (change.operation, change.id)
         stream.position, stream.next = data["position"], number + 1
+
+    def _hear_position(self, position: str) -> None:
+        """Go on behind it from now on: nothing before it may be missing, and nothing behind it have been told."""
+        for table, stream in self.streams.items():
+            number = self.log.behind(table, parse_position(position))
+            assert number >= stream.next, f"{table} stands at {stream.position}, and was sent back to {position}"
+            self._was_told_all(table, stream, number)
+            stream.position, stream.next = position, number
+        self.beats += 1
 
     def _was_told_all(self, table: str, stream: Stream, until: int) -> None:
         """Fail if this user was sure to see something that lies between what it was told last and what comes now."""

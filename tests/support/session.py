@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tidewire.model.claims import Claims
+from tidewire.model.position import parse_position
 from tidewire.model.reasons import Reason
 from tidewire.wire.message import Inbound, Message
 from tidewire.wire.session import SessionProtocol
@@ -94,7 +95,7 @@ def tell(effect: Effect) -> str:  # noqa: PLR0911 - one line for each kind of ef
         case Count(metric=metric):
             return f"+{metric}"
         case Beat():
-            return "Beat"
+            return f"Beat {effect.ref or '-'}"
     return f"{type(effect).__name__} {effect.channel.number}"
 
 
@@ -108,7 +109,7 @@ class Talk:
         self.session = SessionProtocol(SessionLimits(**limits), self.now_s, token="apikey", make_key=lambda: "made-up")
 
     def note(self, effects: Sequence[Effect]) -> list[str]:
-        self.questions += [each for each in effects if isinstance(each, Authorize | Subscribe | Publish | Track)]
+        self.questions += [each for each in effects if isinstance(each, Authorize | Beat | Subscribe | Publish | Track)]
         return [tell(effect) for effect in effects]
 
     def last(self, kind: type[T]) -> T:
@@ -146,6 +147,11 @@ class Talk:
     def retire(self) -> list[str]:
         self.session.retire()
         return []
+
+    def beaten(self, **positions: str) -> list[str]:
+        """Answer the last heartbeat; each channel stands at a position."""
+        known = {f"realtime:{subtopic}": parse_position(text) for subtopic, text in positions.items()}
+        return self.note(self.session.beaten(self.last(Beat), known))
 
     def heard(self) -> list[str]:
         self.session.heard(self.now_s)

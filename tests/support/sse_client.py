@@ -46,6 +46,8 @@ class EventStream:
                     data.append(value)
                 case "" if line == b"\n" and data:
                     return ServerEvent(name, "\n".join(data), id_)
+                case "" if line == b"\n" and id_ is not None:
+                    return ServerEvent(":", "", id_)  # a browser hands nothing out, and remembers
                 case "" if line != b"\n":
                     return ServerEvent(":", value, id_)
         raise EOFError

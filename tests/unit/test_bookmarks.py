@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewire.model.errors import DecodeError
-from tidewire.model.position import Lsn, StreamPosition
+from tidewire.model.position import Lsn, StreamPosition, parse_position
 from tidewire.wire import payloads
 from tidewire.wire.bookmarks import Bookmarks, joins, read_openings
 from tidewire.wire.join import parse_join
@@ -33,6 +33,10 @@ def change(join: Message, *places: int, position: str) -> Message:
 
 def reply(join: Message, **response: Any) -> Message:
     return Message(join.topic, "phx_reply", payloads.join_reply([], **response), join.ref)
+
+
+def at(text: str) -> StreamPosition:
+    return parse_position(text)
 
 
 def afters(opened: list[Message]) -> list[str | None]:
@@ -78,6 +82,26 @@ def test_what_is_no_change_of_the_address_has_no_id() -> None:
     assert marks.note(Message("realtime:a", "phx_reply", payloads.refusal("no"), join.ref)) is None
     assert marks.note(Message("realtime:b", "postgres_changes", b'{"ids":[1],"data":{}}', position="e.1.0")) is None
     assert marks.note(reply(join)) is None
+
+
+def test_without_any_change_those_come_on_that_stand_behind() -> None:
+    openings = read_openings(address(channel("a", "t", "u"), channel("chat"), channel("b", "t")))
+    a, _, b = opened = joins(openings)
+    marks = Bookmarks(opened)
+    marks.note(reply(a, position="e.9.0"))
+    marks.note(reply(b, position="e.9.0"))
+    marks.note(change(a, 1, position="e.c.0"))
+    assert marks.advance({"realtime:a": at("e.b.1"), "realtime:chat": at("e.b.1")}) == "e.b.1,c.0,9.0"
+    assert marks.advance({"realtime:a": at("e.b.1")}) is None
+    assert marks.advance({"realtime:other": at("e.f.0"), "realtime:b": at("f.1.0")}) is None
+
+
+def test_whoever_joins_an_addresss_topic_anew_moves_nothing_of_it() -> None:
+    (join,) = opened = joins(read_openings(address(channel("a", "t"))))
+    marks = Bookmarks(opened)
+    marks.note(reply(join, position="e.9.0"))
+    marks.note(Message("realtime:a", "phx_close", b"{}", "1", "1"))
+    assert marks.advance({"realtime:a": at("e.b.1")}) is None
 
 
 def test_without_bindings_in_the_address_an_id_is_the_position_of_its_change() -> None:

@@ -199,12 +199,22 @@ def test_presence(state: State, act: Act, effects: list[str]) -> None:
         "heartbeat": (
             fresh,
             lambda talk: talk.say("heartbeat", topic="phoenix", join_ref=None),
-            ["Beat", f"phx_reply 5/- phoenix {OK}"],
+            ["Beat 5"],
+        ),
+        "heartbeat, answered": (
+            after(fresh, lambda talk: talk.say("heartbeat", topic="phoenix", join_ref=None)),
+            lambda talk: talk.beaten(),
+            [f"phx_reply 5/- phoenix {OK}"],
+        ),
+        "heartbeat, answered with positions": (
+            after(fresh, lambda talk: talk.say("heartbeat", topic="phoenix", join_ref=None)),
+            lambda talk: talk.beaten(room="e.1.0"),
+            ['phx_reply 5/- phoenix {"status":"ok","response":{"positions":{"realtime:room":"e.1.0"}}}'],
         ),
         "heartbeat without ref": (
             fresh,
             lambda talk: talk.receive(Message("phoenix", "heartbeat", b"{}")),
-            ["Beat", f"phx_reply -/- phoenix {OK}"],
+            ["Beat -"],
         ),
         "anything else there": (
             fresh,

@@ -13,6 +13,7 @@ from tidewire.wire.phoenix_v2 import V2
 from tidewire.wire.session import SessionProtocol
 from tidewire.wire.session_effects import (
     Authorize,
+    Beat,
     ChannelRef,
     Effect,
     Grant,
@@ -55,6 +56,8 @@ class Shell:
                     self.carry_out(self.session.subscribed(effect, Subscribed(), NOW_S))
                 case Publish():
                     self.carry_out(self.session.published(effect))
+                case Beat():
+                    self.carry_out(self.session.beaten(effect, {}))
                 case Track():
                     self.carry_out(self.session.tracked(effect, accepted=True))
 

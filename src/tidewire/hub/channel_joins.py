@@ -26,6 +26,7 @@ from tidewire.wire import session_effects as effects
 from tidewire.wire.message import Message, UserBroadcast
 from tidewire.wire.progress import Place, Progress
 from tidewire.wire.session import SessionProtocol
+from tidewire.wire.session_address import PREFIX
 from tidewire.wire.session_effects import ChannelRef
 
 log = structlog.get_logger()
@@ -109,6 +110,24 @@ class ChannelJoins:
         following = (each for each in channels if catch_up is None or not catch_up.is_running(number, each.number))
         places = [place for each in following if (place := self._places.get(each.number)) is not None]
         self._progress.beat(self._services.settled(), places)
+
+    def positions(self, members: Iterable[tuple[ChannelRef, Topic, Member]]) -> dict[str, StreamPosition]:
+        """Return up to where channels have been told everything there was, by their topics on the wire.
+
+        Whoever goes on from there misses nothing and hears nothing twice. So those are left out that are behind it,
+        and those that have been told something beyond it while others still wait for an answer of Postgres.
+        """
+        catch_up, settled, number = self._services.catch_up, self._services.settled(), self._connection.number
+        if catch_up is None or settled is None:
+            return {}
+        place = (settled.lsn, settled.index)
+        return {
+            PREFIX + channel.subtopic: settled
+            for channel, _, member in members
+            if channel.number in self._followed
+            and max(member.since, member.told) <= place
+            and not catch_up.is_running(number, channel.number)
+        }
 
     # --- who may -----------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 Decides nothing about the protocol. It is what a WebSocket, or any other transport, reports to.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, TypeVar
 
 import structlog
@@ -131,6 +131,13 @@ class ClientConnection:
         for channel, _, member in self.members.values():
             if member in slow.missed_presence and member.watcher is not None:
                 member.watcher.write(self.form.pack(self._presence_state(channel)))
+
+    def positions(self) -> Mapping[str, StreamPosition]:
+        """Return up to where channels with row changes have been told all there was, by their topics on the wire.
+
+        It holds for what has been written so far: tell it behind that, and in the same step.
+        """
+        return self._joins.positions(self.members.values())
 
     # --- for the node ----------------------------------------------------------------------------------------
 
@@ -315,8 +322,9 @@ class ClientConnection:
     def _on_depart(self, effect: effects.Depart) -> None:
         self._joins.depart(effect.channel)
 
-    def _on_beat(self, _effect: effects.Beat) -> None:
+    def _on_beat(self, question: effects.Beat) -> None:
         self._joins.beat(channel for channel, _, member in self.members.values() if member.since != AWAY)
+        self.carry_out(self._session.beaten(question, self.positions()))
 
     # --- writes ----------------------------------------------------------------------------------------------
 

@@ -71,8 +71,7 @@ class Dispatcher:
         self._epoch = epoch
         self._bulk = bulk
         self._last = (0, -1)
-        self.settled: StreamPosition | None = None
-        """Everything up to it has been written to all whom it concerns, but for those who are still catching up."""
+        self._handed: StreamPosition | None = None  # all up to it has been sent, or waits in a lane
         self._told_failed: set[Rule] = set()
         self.changes = 0
         """How many changes came by."""
@@ -83,6 +82,14 @@ class Dispatcher:
         self.lag_s = 0.0
         """How long after that it was handed to everybody."""
 
+    @property
+    def settled(self) -> StreamPosition | None:
+        """Everything up to it has been written to all whom it concerns, but for those who are still catching up."""
+        handed, oldest_lsn = self._handed, self._lanes.oldest_lsn
+        if handed is None or oldest_lsn is None or oldest_lsn > handed.lsn:
+            return handed
+        return StreamPosition(handed.epoch, Lsn(oldest_lsn - 1), MAX_INDEX)
+
     async def run(self, items: AsyncIterable[Transaction | Resync]) -> None:
         """Deliver everything until the items end."""
         async for item in items:
@@ -90,11 +97,12 @@ class Dispatcher:
             self._guards.observe(item)
             if isinstance(item, Resync):
                 await self._lanes.empty()  # positions of two histories cannot be compared
-                self._last, self.settled = (0, -1), None
+                self._last, self._handed = (0, -1), None
                 log.warning("history_broken", reason=item.reason, epoch=item.epoch)
                 await self._break_off()
             else:
                 await self._dispatch(item)
+                self._hand(item)
         await self._lanes.empty()
 
     async def _dispatch(self, transaction: Transaction) -> None:
@@ -120,14 +128,14 @@ class Dispatcher:
         await self._deliver_all(Waiting(candidates, *common), answers)
         for oid, held in waiting.items():
             await self._lanes.put(oid, Waiting(held, *common))
-        self._settle()
         self.lag_s = max(0.0, self._clock() - transaction.commit_time_us / 1_000_000)
 
-    def _settle(self) -> None:
-        oldest_lsn, (lsn, index) = self._lanes.oldest_lsn, self._last
-        if oldest_lsn is not None and oldest_lsn <= lsn:
-            lsn, index = oldest_lsn - 1, MAX_INDEX
-        self.settled = self._position(lsn, index)
+    def _hand(self, transaction: Transaction) -> None:
+        """Take note that a transaction has been dealt with, or a part of it; one that says nothing counts as well."""
+        index = MAX_INDEX if transaction.complete else transaction.events[-1].index
+        position = self._position(transaction.commit_lsn, index)
+        if self._handed is None or position is None or position.follows(self._handed):  # parts may come again
+            self._handed = position
 
     async def _break_off(self) -> None:
         """End the channels that follow row changes: they join again, and those who say where they were hear of it."""
@@ -184,6 +192,7 @@ class Dispatcher:
                 if change.index >= self._bulk.most and self._sets_back(connection, found[0], member, place):
                     continue
                 member.changes += 1
+                member.told = max(member.told, place)  # what had to wait in a lane comes later than others
                 connection.write(parcel.packet(member.form))
                 self.deliveries += 1
                 if self.deliveries % TURN == 0:  # counted over all changes: each of very many may have one reader

@@ -21,7 +21,7 @@ def drop_packet(_packet: Any) -> None:
 class Member:
     """A channel in a topic. `write` sends a broadcast to it, and is replaced when its connection slows or leaves."""
 
-    __slots__ = ("changes", "form", "joined_at", "since", "watcher", "write")
+    __slots__ = ("changes", "form", "joined_at", "since", "told", "watcher", "write")
 
     def __init__(self, form: Form, write: Callable[[Any], None]) -> None:
         self.form = form
@@ -32,6 +32,8 @@ class Member:
         """How many messages the topic had seen before this channel, or before its deliveries were last counted."""
         self.since = (0, -1)
         """Row changes up to this commit and place in it are older than the channel, or it was told of them already."""
+        self.told = (0, -1)
+        """The latest of the row changes that were sent to this channel."""
         self.changes = 0
         """Row changes that were sent to this channel since its deliveries were last counted."""
 

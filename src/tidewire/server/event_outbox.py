@@ -17,7 +17,7 @@ from tidewire.server.backlog import Backlog
 from tidewire.server.websocket_connection import CLOSE_LIMIT_S
 from tidewire.server.websocket_receiver import LiveReceiver, hand_in
 from tidewire.wire.bookmarks import Bookmarks
-from tidewire.wire.event_stream import HEARTBEAT, StreamEvent, named_event, padding, with_id
+from tidewire.wire.event_stream import HEARTBEAT, StreamEvent, named_event, only_id, padding, with_id
 from tidewire.wire.message import Frame
 from tidewire.wire.websocket import ABNORMAL
 
@@ -38,7 +38,10 @@ class EventOutbox:
     """Satisfies `ports.Outbox`. Make the receiver, then `run` with it; only that call sends."""
 
     def __init__(self, bookmarks: Bookmarks, *, heartbeat_s: float, least_bytes: int) -> None:
-        """Send a comment when nothing else was sent for `heartbeat_s`, and never less than `least_bytes` at once."""
+        """Say where the client stands every `heartbeat_s`, or at least that we are there when nothing else was sent.
+
+        Never less than `least_bytes` are sent at once.
+        """
         self._bookmarks = bookmarks
         self._heartbeat_s = heartbeat_s
         self._least_bytes = least_bytes
@@ -105,9 +108,13 @@ class EventOutbox:
         """Send what is written, in order, and comments when there is nothing."""
         try:
             await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            signed_s = 0.0
             while self._backlog or not self._is_closing:
-                if not await self._something():
-                    self._backlog.put(HEARTBEAT, len(HEARTBEAT))
+                is_quiet = not await self._something()
+                now_s = asyncio.get_running_loop().time()
+                if is_quiet or now_s >= signed_s + self._heartbeat_s:
+                    signed_s = now_s
+                    self._sign(receiver, is_quiet=is_quiet)
                 while self._backlog:
                     texts, size = self._backlog.take(CHUNK_BYTES)
                     body = self._padded(b"".join(texts))
@@ -118,6 +125,13 @@ class EventOutbox:
         except Exception as error:  # noqa: BLE001 - what servers raise when the peer is gone differs; it is gone
             log.debug("event_stream_failed", reason=type(error).__name__)
             self._hang_up()
+
+    def _sign(self, receiver: LiveReceiver, *, is_quiet: bool) -> None:
+        """Say how far the client has come without any change, or if that is known, only that we are there."""
+        id_ = None if self._is_closing else self._bookmarks.advance(receiver.positions())
+        if id_ is not None or is_quiet:
+            text = HEARTBEAT if id_ is None else only_id(id_)
+            self._backlog.put(text, len(text))
 
     async def _something(self) -> bool:
         """Wait for something to send, but no longer than for a heartbeat."""

@@ -1,8 +1,9 @@
 """The contract of whoever is told what happens on a connection. Implemented by what takes a connection over."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from tidewire.model.position import StreamPosition
 from tidewire.wire.message import Frame
 
 
@@ -35,6 +36,10 @@ class LiveReceiver(Receiver, Protocol):
 
     def on_alive(self) -> None:
         """Take a sign of life that is no message."""
+        ...
+
+    def positions(self) -> Mapping[str, StreamPosition]:
+        """Return up to where channels have been told all there was, by topic: of what has been written so far."""
         ...
 
 

@@ -7,7 +7,7 @@ one is still told what it missed while another follows what comes. Places in the
 out. An address with one binding has plain positions as ids.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -117,11 +117,13 @@ def _places(last_id: str, count: int) -> list[str]:
 class Bookmarks:
     """Show it every message that is sent, in order; it says which id an event has."""
 
-    __slots__ = ("_places", "_refs", "_slots")
+    __slots__ = ("_open", "_places", "_refs", "_slots")
 
     def __init__(self, opened: Sequence[Message]) -> None:
         """Begin with the joins as they are sent, with where they go on."""
         self._refs = {join.topic: join.ref for join in opened}
+        self._open = set(self._refs)
+        """Topics whose channels are still those of the address, and not what the client has joined there since."""
         self._slots: dict[str, list[tuple[int, int]]] = {}
         self._places: list[StreamPosition | None] = []
         for join in opened:
@@ -145,7 +147,20 @@ class Bookmarks:
             fresh = reply.response.recovered is False  # it is told to load again, and goes on from here
             moved = [place for _, place in slots if fresh or self._places[place] is None]
             return self._move(moved, reply.response.position)
+        if message.event in {"phx_close", "phx_error"}:
+            self._open.discard(message.topic)
         return None
+
+    def advance(self, positions: Mapping[str, StreamPosition]) -> str | None:
+        """Take in up to where channels have been told all there was, by topic; return the id then, or None as above."""
+        moved = False
+        for topic in self._open.intersection(positions):
+            for _, place in self._slots[topic]:
+                before = self._places[place]
+                if before is None or positions[topic].follows(before):
+                    self._places[place] = positions[topic]
+                    moved = True
+        return self._text() if moved else None
 
     def _move(self, places: Sequence[int], text: str | None) -> str | None:
         if not places or text is None:

@@ -44,6 +44,11 @@ def with_id(position: str, event: bytes) -> bytes:
     return b"id: %b\n%b" % (position.encode(), event)
 
 
+def only_id(position: str) -> bytes:
+    """Have a browser remember where it stands, and hand out nothing: an event without data is not dispatched."""
+    return b"id: %b\n\n" % position.encode()
+
+
 def retry(after_ms: int) -> bytes:
     """Say how long a browser waits before it connects again."""
     return b"retry: %d\n\n" % after_ms

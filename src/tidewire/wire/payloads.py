@@ -9,6 +9,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from tidewire.model.position import StreamPosition
 from tidewire.wire.message import UserBroadcast
 from tidewire.wire.untrusted import read_members
 
@@ -16,7 +17,7 @@ EMPTY: Final = b"{}"
 """The payload of `phx_close` and `phx_error`, and the response of a reply that has nothing to say."""
 
 OK: Final = b'{"status":"ok","response":{}}'
-"""The reply to a heartbeat, a leave, an acknowledged broadcast, a track."""
+"""The reply to a leave, an acknowledged broadcast, a track."""
 
 Status = Literal["ok", "error"]
 
@@ -44,6 +45,13 @@ def failure(code: str) -> bytes:
 def kept(id_: str) -> bytes:
     """Write the reply to an acknowledged broadcast that is kept, under this id, for later readers."""
     return reply("ok", _encode({"id": id_}))
+
+
+def heartbeat_reply(positions: Mapping[str, StreamPosition]) -> bytes:
+    """Write the reply to a heartbeat: for each channel, by its topic, up to where it has been told all there was."""
+    if not positions:
+        return OK
+    return reply("ok", _encode({"positions": {topic: str(position) for topic, position in positions.items()}}))
 
 
 def join_reply(

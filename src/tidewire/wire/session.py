@@ -7,11 +7,12 @@ so. What comes late, twice or for a channel that is gone changes nothing. The la
 `closed` returns.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Final
 
 from tidewire.model.errors import DecodeError
+from tidewire.model.position import StreamPosition
 from tidewire.model.reasons import DISCONNECT_REQUESTED, TOO_MANY_MESSAGES, Reason, WriteRefusal
 from tidewire.wire import payloads
 from tidewire.wire.limits import WindowRate
@@ -83,7 +84,7 @@ class SessionProtocol:
         if isinstance(inbound, Message):
             match inbound.event:
                 case "heartbeat" if inbound.topic == _HEARTBEAT_TOPIC:
-                    return [Beat(), Send(Message(_HEARTBEAT_TOPIC, "phx_reply", payloads.OK, inbound.ref))]
+                    return [Beat(inbound.ref)]
                 case "phx_join":
                     return self._join(inbound, now_s)
                 case "phx_leave":
@@ -163,6 +164,11 @@ class SessionProtocol:
         """Answer a Track."""
         channel = self._find(question.channel)
         return channel.tracked(question, accepted=accepted) if channel else []
+
+    def beaten(self, question: Beat, positions: Mapping[str, StreamPosition]) -> list[Effect]:
+        """Answer a Beat with how far channels have come, each under its topic; others need not be named."""
+        payload = payloads.heartbeat_reply(positions)
+        return [] if self._is_over else [Send(Message(_HEARTBEAT_TOPIC, "phx_reply", payload, question.ref))]
 
     def replicating(self, ref: ChannelRef) -> list[Effect]:
         """Tell a channel that awaits it that broadcasts from the database flow."""

@@ -1,8 +1,8 @@
 """What a session wants done, as values, and the answers it waits for. Nothing here does anything.
 
-Carry the effects of one call out in their order and before the next call of the same session. Four of them are
-questions: `Authorize`, `Subscribe`, `Publish` with `ack`, and `Track`. Answer each once, and hand the effect itself
-back with the answer: that is how the session tells which answers come too late.
+Carry the effects of one call out in their order and before the next call of the same session. Five of them are
+questions: `Authorize`, `Subscribe`, `Publish` with `ack`, `Track` and `Beat`. Answer each once, and hand the effect
+itself back with the answer: that is how the session tells which answers come too late.
 """
 
 from collections.abc import Mapping
@@ -189,7 +189,9 @@ class Depart(Struct, frozen=True):
 
 
 class Beat(Struct, frozen=True, gc=False):
-    """The client has heard the answer to its last heartbeat and all that was sent before; this one is answered next."""
+    """The client has heard the answer to its last heartbeat, and all that was sent before. Call `beaten` at once."""
+
+    ref: str | None
 
 
 class Close(Struct, frozen=True):
