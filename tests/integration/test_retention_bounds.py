@@ -1,37 +1,23 @@
-"""Where the past ends: by age, by bytes, with the slot. Whoever stood before that is told to load again."""
+"""Where the past ends: by age, by bytes. Whoever stood before that is told to load again."""
 
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.support.log import execute, fetch
 from tests.support.postgres import MakeServer
-from tests.support.restarts import TABLE, Resuming, resuming, written
+from tests.support.restarts import TABLE, Resuming, resuming
 from tests.support.server import migrate, realtime
 from tests.support.waiting import wait_until
-from tidewire.hub.history import OTHER_HISTORY, TOO_OLD
+from tidewire.hub.history import TOO_OLD
 from tidewire.postgres.embedded_process import STOP_LIMIT_S
 
 OURS = "slot_name = 'tidewire'"
 CONFIRMED = f"select confirmed_flush_lsn - '0/0' from pg_replication_slots where {OURS}"
 LAG = f"select pg_current_wal_flush_lsn() - confirmed_flush_lsn from pg_replication_slots where {OURS}"
-DROP_IT = f"""
-create function drop_it() returns void language plpgsql as $$
-begin
-  loop
-    begin
-      perform pg_terminate_backend(active_pid) from pg_replication_slots where {OURS};
-      perform pg_drop_replication_slot('tidewire');
-      return;
-    exception when object_in_use then null;
-    end;
-  end loop;
-end $$
-"""
 
 
 @pytest.fixture
@@ -195,55 +181,3 @@ def test_postgres_stops_at_once_although_much_is_kept(make_server: MakeServer, v
         insert(dsn, 2)
         client.read()
         assert client.seen == [1, 2]
-
-
-@pytest.mark.timeout(60)
-def test_a_slot_that_is_dropped_is_told_to_everybody(dsn: str) -> None:
-    execute(dsn, DROP_IT)
-    with realtime(dsn) as served, resuming(served.port) as here, resuming(served.port) as away:
-        for client in (here, away):
-            client.join()
-        insert(dsn, 1)
-        for client in (here, away):
-            client.read()
-        away.leave()
-        execute(dsn, "select drop_it()")
-        insert(dsn, 2)
-        _told_to_load_again(here, away)
-        assert written(dsn) == [1, 2]
-        insert(dsn, 3)
-        for client in (here, away):
-            client.read(until=3)
-            assert client.seen[0] == 1
-            assert client.seen[-1] == 3
-
-
-@pytest.mark.timeout(60)
-def test_a_slot_whose_log_was_removed_is_told_to_everybody(make_server: MakeServer) -> None:
-    dsn = make_server(max_slot_wal_keep_size="1MB", max_wal_size="32MB").dsn()
-    migrate(dsn)
-    execute(dsn, *TABLE, "create table noise (n int, text text)")
-    with realtime(dsn) as served, resuming(served.port) as here, resuming(served.port) as away:
-        for client in (here, away):
-            client.join()
-        insert(dsn, 1)
-        for client in (here, away):
-            client.read()
-        away.leave()
-        with psycopg.connect(dsn) as open_one:  # as long as it is open the slot cannot move on
-            open_one.execute("insert into notes values (2, 0)")
-            for _ in range(3):
-                fill = "insert into noise select n, repeat('x', 900) from generate_series(1, 20000) n"
-                execute(dsn, fill, "select pg_switch_wal()", "checkpoint")
-        _told_to_load_again(here, away)
-        insert(dsn, 3)
-        for client in (here, away):
-            client.read(until=3)
-
-
-def _told_to_load_again(here: Resuming, away: Resuming) -> None:
-    """The one that was there hears that its channel is over, and both that they cannot go on."""
-    assert here.hears("phx_error")["topic"] == "realtime:notes"
-    for client in (here, away):
-        reply = client.join()
-        assert (reply["recovered"], reply["reason"]) == (False, OTHER_HISTORY)
