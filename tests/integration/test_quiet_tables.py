@@ -113,6 +113,7 @@ def test_a_stream_says_it_by_an_id_without_an_event(dsn: str) -> None:
             assert client.receive("postgres_changes")["payload"]["data"]["record"]["id"] == 1
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("vsn", ["1.0.0", "2.0.0"])
 def test_without_row_changes_a_heartbeat_is_answered_as_ever(dsn: str, vsn: str) -> None:
     with realtime(dsn) as served, served.connect(vsn=vsn) as client, served.connect(vsn=vsn) as follower:

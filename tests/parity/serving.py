@@ -102,12 +102,12 @@ class TidewireServer:
 
 
 @contextmanager
-def serving(postgres: EmbeddedPostgres) -> Iterator[TidewireServer]:
-    """Prepare a database as the documentation says, and serve it."""
+def serving(postgres: EmbeddedPostgres, **variables: str) -> Iterator[TidewireServer]:
+    """Prepare a database as the documentation says, and serve it, with further settings as variables."""
     with fresh_database(postgres) as dsn, open_folder() as folder:
         migrated = command.run("migrate", database_url=dsn)
         assert migrated.returncode == 0, migrated
-        running = TidewireServer(dsn, folder)
+        running = TidewireServer(dsn, folder, **variables)
         try:
             running.start()
             yield running

@@ -11,16 +11,23 @@ from playwright.async_api import Page, async_playwright
 
 from tests.parity.chromium_puppet import ARGUMENTS
 from tests.parity.installed import find_chromium
-from tests.parity.serving import TidewireServer, token
+from tests.parity.serving import TidewireServer, serving, token
 from tests.support.gathering_proxy import GatheringProxy
-from tests.support.log import execute
+from tests.support.log import execute, fetch
+from tests.support.server import request
+from tidewire.model.position import parse_position
+from tidewire.postgres.embedded import EmbeddedPostgres
 
 CHANNELS = [{"topic": "realtime:seen", "config": {"postgres_changes": [{"event": "INSERT", "table": "seen"}]}}]
+MESSAGE = json.dumps({"messages": [{"topic": "seen", "event": "hello", "payload": {}}]}).encode()
+HEADERS = {"apikey": token(role="anon"), "content-type": "application/json"}
 FOLLOW = """address => {
   window.rows = []
   window.recovered = []
-  new EventSource(address).onmessage = ({ data }) => {
+  window.ids = []
+  new EventSource(address).onmessage = ({ data, lastEventId }) => {
     const [, , , event, payload] = JSON.parse(data)
+    if (event === 'broadcast') window.ids.push(lastEventId)
     if (event === 'phx_reply') window.recovered.push(payload.response.recovered ?? null)
     if (event === 'postgres_changes') window.rows.push(payload.data.record.id)
   }
@@ -45,6 +52,24 @@ async def until(page: Page, expression: str) -> None:
 
 async def state(page: Page) -> tuple[Any, Any]:
     return await page.evaluate("rows"), await page.evaluate("recovered")
+
+
+async def test_an_event_source_keeps_an_id_that_comes_without_an_event(server: EmbeddedPostgres) -> None:
+    with serving(server, TIDEWIRE_STREAM_HEARTBEAT_S="0.1") as served:
+        dsn = served.database_url
+        for table in ("seen", "busy"):
+            execute(dsn, f"create table {table} (id int)", f"alter publication supabase_realtime add table {table}")
+        execute(dsn, "grant select on seen to anon")
+
+        async with following(served.port) as page:
+            await until(page, "recovered.length === 1")
+            before = fetch(dsn, "select pg_current_wal_insert_lsn() - '0/0'")
+            execute(dsn, "insert into busy values (1)")
+            async with asyncio.timeout(40):
+                while not (ids := await page.evaluate("ids")) or parse_position(ids[-1]).lsn < before:
+                    await asyncio.to_thread(request, "POST", f"{served.url}/api/broadcast", MESSAGE, headers=HEADERS)
+                    await until(page, f"ids.length > {len(ids)}")
+            assert (await state(page))[0] == []
 
 
 async def test_an_event_source_comes_back_by_itself(own_tidewire: TidewireServer) -> None:
