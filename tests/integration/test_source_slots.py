@@ -435,6 +435,34 @@ async def test_a_temporary_slot_follows_from_now_on(any_database: str, *, durabl
         assert look.source.epoch == (fetch(any_database, EPOCH) if durable else UNKEPT)
 
 
+@pytest.mark.parametrize("moved", [False, True], ids=["where it was", "moved on"])
+async def test_a_copy_that_is_made_anew_leaves_nothing_out(any_database: str, *, moved: bool) -> None:
+    """What the durable slot has let go of between two copies cannot be read any more, and nobody would know."""
+    prepare_database(any_database, THINGS)
+    await prepare_slot(any_database)
+    _insert(any_database, 1)
+    async with following(any_database, make_source(any_database, TemporarySlot(copy_of=SLOT, past=True))) as look:
+        assert shown(await look.read()) == _rows(1)
+        _insert(any_database, 2)
+        assert shown([await look.next()]) == _rows(2)
+        if moved:
+            _insert(any_database, 3)
+            execute(any_database, f"select pg_replication_slot_advance('{SLOT}', pg_current_wal_flush_lsn())")
+        copies = "select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where temporary and active"
+        execute(any_database, f"{copies} and database = current_database()")
+        _insert(any_database, 4)
+        if not moved:
+            assert shown([await look.next()]) == _rows(4)
+            return
+        with pytest.raises(SlotLost, match="was moved"):
+            await _read_to_the_end(look)
+
+
+async def _read_to_the_end(look: Follower) -> None:
+    while True:
+        await look.next()
+
+
 async def test_a_copy_of_nothing_is_refused(any_database: str) -> None:
     prepare_database(any_database, THINGS)
     with pytest.raises(SlotLost) as refused:

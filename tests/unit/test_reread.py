@@ -9,7 +9,7 @@ from tidewire.bus.memory import MemoryBus
 from tidewire.hub.history import NOT_READ_YET, OTHER_HISTORY, TOO_OLD, History
 from tidewire.hub.reread import reread
 from tidewire.model.change import Resync, Transaction
-from tidewire.model.errors import DatabaseUnreachable
+from tidewire.model.errors import DatabaseUnreachable, PostgresError
 from tidewire.model.position import MAX_INDEX, Lsn, StreamPosition
 from tidewire.model.relation import Column, PgType, Relation
 from tidewire.ports import CHANGES, PAST, Envelope
@@ -130,9 +130,24 @@ async def test_whoever_waits_too_long_is_told() -> None:
 
 async def test_a_past_that_cannot_be_read_is_too_long_ago(scene: Scene) -> None:
     await scene.news(commit(40))
-    await scene.reread(commit(10), DatabaseUnreachable("no slot is free"))
+    await scene.reread(commit(10), PostgresError("no slot is free"), commit(20))
     assert await scene.history.refuses(at(10)) == TOO_OLD
     assert await scene.history.refuses(at(40)) is None
+
+
+async def test_a_database_that_is_away_for_a_moment_costs_nobody_the_past(scene: Scene) -> None:
+    away = DatabaseUnreachable("it was killed as well")
+    await scene.reread(commit(10), away, commit(20, complete=False), away, commit(20, first=2), commit(30))
+    assert await scene.history.refuses(at(9)) is None
+    assert await scene.behind(at(9)) == [10, 20, 20, 30]
+    assert await scene.behind(at(20)) == [30]
+
+
+async def test_a_database_that_stays_away_is_not_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidewire.hub.reread.MOST_ATTEMPTS", 2)
+    away = DatabaseUnreachable("no connection")
+    await scene.reread(away, commit(10), away, commit(20))
+    assert await scene.history.refuses(at(10)) == TOO_OLD
 
 
 async def test_a_copy_that_began_later_than_thought_says_so(scene: Scene) -> None:

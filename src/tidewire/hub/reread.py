@@ -3,9 +3,11 @@
 It is dispatched to nobody: whoever joins hears of it only by a position. News pass by meanwhile.
 """
 
+import asyncio
+import random
 from contextlib import aclosing
 from itertools import count
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -13,9 +15,13 @@ from tidewire.hub.history import History
 from tidewire.model.errors import TidewireError
 from tidewire.model.position import Lsn
 from tidewire.ports import PAST, Bus, ChangeSource
+from tidewire.wal.backoff import backoff_s
 from tidewire.wal.envelope import Era, encode
 
 log = structlog.get_logger()
+
+MOST_ATTEMPTS: Final = 12
+"""Half a minute: a database that was killed as well is back by then. Whoever comes meanwhile is told to come again."""
 
 
 class PastSource(ChangeSource, Protocol):
@@ -28,21 +34,40 @@ class PastSource(ChangeSource, Protocol):
 
 
 async def reread(source: PastSource, bus: Bus, history: History) -> None:
-    """Read until the news begin. Where that fails, those who come back are told to load again."""
-    sequences = count(1)
-    last = ""
-    try:
+    """Read until the news begin. Where that fails for good, those who come back are told to load again."""
+    reading = _Reading(source, bus, history)
+    for attempt in count():
+        try:
+            await reading.go_on()
+        except TidewireError as error:
+            log.warning("past_unreadable", reason=error.message, hint=error.hint, attempt=attempt)
+            if not error.retryable or attempt == MOST_ATTEMPTS - 1:
+                history.complete(None)
+                return
+        else:
+            history.complete(source.began_at)
+            return
+        await asyncio.sleep(backoff_s(attempt, random.random()))  # noqa: S311 - spreads load
+
+
+class _Reading:
+    """How far the past has been read. What a new attempt brings again is left out."""
+
+    def __init__(self, source: PastSource, bus: Bus, history: History) -> None:
+        self._source = source
+        self._bus = bus
+        self._history = history
+        self._sequences = count(1)
+        self._last = ""
+
+    async def go_on(self) -> None:
+        source, history = self._source, self._history
         async with aclosing(source.transactions()) as transactions:
             async for transaction in transactions:
                 if transaction.commit_lsn >= history.news_from or source.epoch != history.epoch:
-                    break
+                    return
                 key = Era(1, source.epoch).key(transaction)
-                if key > last:  # otherwise a reconnection repeats it
-                    await bus.publish(PAST, encode(transaction), key=key)
-                    history.mark_past(key, next(sequences))
-                    last = key
-    except TidewireError as error:
-        log.warning("past_unreadable", reason=error.message, hint=error.hint)
-        history.complete(None)
-    else:
-        history.complete(source.began_at)
+                if key > self._last:
+                    await self._bus.publish(PAST, encode(transaction), key=key)
+                    history.mark_past(key, next(self._sequences))
+                    self._last = key

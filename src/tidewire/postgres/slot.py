@@ -149,6 +149,7 @@ class TemporarySlot:
         self.name = ""
         self._copy_of = copy_of
         self._past = past
+        self._began: Lsn | None = None
 
     async def prepare(self, sql: psycopg.AsyncConnection[Any], walsender: psycopg.AsyncConnection[Any], /) -> SlotStart:
         """Make the slot on the connection that will stream from it. Raises SlotLost if there is nothing to copy."""
@@ -167,7 +168,11 @@ class TemporarySlot:
                     source=Literal(self._copy_of), name=Literal(self.name)
                 )
             row = await (await walsender.execute(query)).fetchone()  # parameters do not exist on this connection
-            return SlotStart(self.name, await self._epoch(sql), parse_lsn(row[0] if row else ""))
+            start = SlotStart(self.name, await self._epoch(sql), parse_lsn(row[0] if row else ""))
+        if self._past and self._began is not None and start.confirmed > self._began:
+            raise SlotLost(f"reading the past: slot {self._copy_of} was moved since the connection before")
+        self._began = start.confirmed
+        return start
 
     async def replace(self, _sql: psycopg.AsyncConnection[Any], _lost_epoch: str, /) -> SlotStart:
         """Refuse: whoever looks on must be told that something was missed."""
