@@ -11,58 +11,71 @@ from contextlib import suppress
 from random import Random
 from typing import Any, Final
 
-from tests.support.chaos_history import Owed, user
+from tests.support.chaos_history import Journal
 from tests.support.chaos_lines import Dial, Line, LineBroken, Message
 from tests.support.tokens import sign
-from tidewire.model.position import StreamPosition, parse_position
 
 TOPIC: Final = "realtime:chaos"
 PATIENCE_S: Final = 4.0
 """A line on which nothing comes for so long is dead."""
 BEAT_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 0.5
-TOKEN_S: Final = (8, 20)
-"""How long tokens are valid: between so many seconds."""
-
-
-class Told(Owed, frozen=True):
-    """A change that somebody was told, and where it lies."""
-
-    position: StreamPosition
+LEFT_BEHIND: Final = 0.05
+"""The part of lines that are made with a token that has expired."""
+EXPIRED: Final = "Token has expired"
+REFUSALS: Final = ("InvalidStatus", "the stream was answered 4", "no session: 4")
+"""What lines say of a token that is not good."""
 
 
 class Follower:
-    """Reads some tables as one user. `run` it, `stop` it, and look at what it was told."""
+    """Reads some tables. `run` it until it is cancelled, and look at its journal."""
 
-    def __init__(self, number: int, tables: Sequence[str], dial: Dial, port: int, dice: Random) -> None:
-        self.number = number
-        self.tables = tables
-        self.told: list[Told] = []
-        self.lines = 0
-        self.resumed = 0
-        self.gaps: list[str] = []
+    def __init__(
+        self,
+        journal: Journal,
+        tables: Sequence[str],
+        dial: Dial,
+        port: int,
+        dice: Random,
+        *,
+        token_s: tuple[int, int],
+    ) -> None:
+        """Its tokens are valid for a time between those of `token_s`."""
+        self.journal = journal
+        self.tables = tuple(tables)
+        self.done: Counter[str] = Counter()
+        self.complaints: list[str] = []
         """Why the server could not continue where this one stood."""
-        self.endings: Counter[str] = Counter()
         self._dial = dial
         self._port = port
         self._dice = dice
+        self._token_s = token_s
         self._after: dict[str, str] = {}
+        self._newest = ""
+        self._wished: tuple[str, ...] = ()
         self._expires_s = 0.0
         self._renews = dice.random() < 0.5
-        self._stopping = False
         self._line: Line | None = None
 
     @property
     def is_ready(self) -> bool:
         """Whether it knows where it stands, so that nothing that commits from now on may be missing."""
-        return bool(self._after)
+        return bool(self._newest)
+
+    def expect(self, table: str) -> None:
+        """Take note that a table will be made: all of it lies behind the newest place that this one knows now."""
+        self._after[table] = self._newest
+
+    def follow(self, table: str) -> None:
+        """Follow a table that was expected, and is there now."""
+        self.tables = (*self.tables, table)
 
     async def run(self) -> None:
-        while not self._stopping:
+        while True:
             try:
                 await self._follow()
             except (OSError, LineBroken, TimeoutError) as error:
-                self.endings[str(error) if isinstance(error, LineBroken) else type(error).__name__] += 1
+                self._note_end(str(error) if isinstance(error, LineBroken) else type(error).__name__)
             finally:
                 if self._line is not None:
                     with suppress(OSError, LineBroken):
@@ -70,36 +83,18 @@ class Follower:
                     self._line = None
             await asyncio.sleep(self._dice.random() * LONGEST_PAUSE_S)
 
-    def stop(self) -> None:
-        """Read on until the line ends or the next beat, and make no other one."""
-        self._stopping = True
-
-    def found(self, expected: Sequence[Owed]) -> Counter[str]:
-        """Compare what was told with what was owed."""
-        tally = Counter(told=len(self.told), gaps=len(self.gaps))
-        told = Counter(Owed(each.table, each.operation, each.id, each.version) for each in self.told)
-        wanted = Counter(expected)
-        tally["lost"] = (wanted - told).total()
-        tally["leaked"] = sum(1 for each in told if each not in wanted)
-        tally["repeated"] = sum(times - 1 for times in told.values())
-        last: dict[str, StreamPosition] = {}
-        newest: dict[tuple[str, int], int] = {}
-        for each in self.told:
-            before, version = last.get(each.table), newest.get((each.table, each.id), 0)
-            behind = before is not None and not each.position.follows(before)
-            tally["out_of_order"] += behind or (each.version is not None and each.version < version)
-            last[each.table] = each.position
-            newest[each.table, each.id] = each.version or version
-        return tally
+    def _note_end(self, reason: str) -> None:
+        self.done["token_expired"] += reason.startswith(EXPIRED)
 
     async def _follow(self) -> None:
+        self.done["connections"] += 1
+        self._wished = self.tables
         async with asyncio.timeout(PATIENCE_S):
-            self._line = line = await self._dial(self._port, self._token())
-            self.lines += 1
+            self._line = line = await self._open()
             await line.send(["1", "1", TOPIC, "phx_join", {"config": {"postgres_changes": self._wishes()}}])
         beating = asyncio.ensure_future(self._beat(line))  # noqa: TID251 - awaited below
         try:
-            while not (self._stopping and beating.done()):
+            while self._wished == self.tables:
                 async with asyncio.timeout(PATIENCE_S):
                     for message in await line.receive():
                         self._hear(message)
@@ -110,21 +105,35 @@ class Follower:
 
     async def _beat(self, line: Line) -> None:
         """Show signs of life, and a new token in time if this is one that does."""
-        while not self._stopping:
+        while True:
             await asyncio.sleep(BEAT_S)
             await line.send([None, "9", "phoenix", "heartbeat", {}])
             if self._renews and self._expires_s - time.time() < 2 * BEAT_S:
                 await line.send(["1", "8", TOPIC, "access_token", {"access_token": self._token()}])
+                self.done["token_renewed"] += 1
 
-    def _token(self) -> str:
-        self._expires_s = int(time.time()) + self._dice.randint(*TOKEN_S)
-        return sign(role="authenticated", sub=user(self.number), exp=self._expires_s, iat=...)
+    async def _open(self) -> Line:
+        """Make a line with a new token; now and then with one that has expired, which must be refused."""
+        if not self.is_ready or self._dice.random() >= LEFT_BEHIND:
+            return await self._dial(self._port, self._token())
+        try:
+            line = await self._dial(self._port, self._token(valid_s=-1))
+        except LineBroken as error:
+            self.done["token_refused"] += str(error).startswith(REFUSALS)
+            raise
+        await line.close()
+        self.journal.tally["leaked"] += 1
+        raise LineBroken("let in with a token that has expired")
+
+    def _token(self, valid_s: int | None = None) -> str:
+        self._expires_s = int(time.time()) + (valid_s or self._dice.randint(*self._token_s))
+        return sign(**self.journal.reader.claims, exp=self._expires_s, iat=...)
 
     def _wishes(self) -> list[dict[str, str]]:
         return [
             {"event": "*", "schema": "public", "table": table}
             | ({"after": self._after[table]} if table in self._after else {})
-            for table in self.tables
+            for table in self._wished
         ]
 
     def _hear(self, message: Message) -> None:
@@ -132,7 +141,10 @@ class Follower:
         if topic == TOPIC and event == "phx_reply" and ref == "1":
             self._hear_reply(payload)
         elif event == "postgres_changes":
-            self._note(payload["data"])
+            self.journal.note(payload["data"])
+            self._newest = self._after[payload["data"]["table"]] = payload["data"]["position"]
+        elif event == "system" and payload["status"] != "ok":
+            raise LineBroken(payload["message"])
         elif event in {"phx_close", "phx_error"} and topic == TOPIC:
             raise LineBroken(event)
 
@@ -140,15 +152,11 @@ class Follower:
         response = payload["response"]
         if payload["status"] != "ok":
             raise LineBroken(f"refused: {str(response.get('reason'))[:80]}")
-        if self._after and not response["recovered"]:
-            self.gaps.append(response.get("reason", ""))
-        self.resumed += bool(self._after)
-        for table in self.tables:
+        self.journal.begin()
+        if self.is_ready and not response["recovered"]:
+            self.journal.tally["gaps"] += 1
+            self.complaints.append(response.get("reason", ""))
+        self.done["resumed"] += self.is_ready
+        self._newest = self._newest or response["position"]
+        for table in self._wished:
             self._after.setdefault(table, response["position"])
-
-    def _note(self, data: Mapping[str, Any]) -> None:
-        kind, position = data["type"], data["position"]
-        row = data["old_record"] if kind == "DELETE" else data["record"]
-        version = None if kind == "DELETE" else row["version"]
-        self.told.append(Told(data["table"], kind, row["id"], version, parse_position(position)))
-        self._after[data["table"]] = position

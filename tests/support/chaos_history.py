@@ -1,58 +1,21 @@
-"""Writers that go on through every failure, and what the database's own history says that each user was owed.
+"""What each reader was owed, by the history that the database itself has, against what it was told. Does no waiting."""
 
-Each transaction writes its own history with it, so what was lost in a crash is in neither.
-"""
-
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import count
-from random import Random
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
 from msgspec import Struct
-from psycopg import sql
 
-USERS: Final = 20
-WRITERS: Final = 4
-TABLES: Final = ("open_rows", "own_rows", "near_rows")
-CREATE: Final = (
-    *(
-        f"create table {table} (id bigint primary key, owner uuid not null, version bigint not null)"
-        for table in TABLES
-    ),
-    *(f"alter table {table} replica identity full" for table in TABLES),
-    *(f"grant select on {table} to authenticated" for table in TABLES),
-    *(f"alter table {table} enable row level security" for table in TABLES[1:]),
-    *(f"alter publication supabase_realtime add table {table}" for table in TABLES),
-    "create table circles (who uuid, friend uuid, primary key (who, friend))",
-    "grant select on circles to authenticated",
-    "create policy own on own_rows using (owner = auth.uid())",
-    """create policy near on near_rows
-       using (exists (select from circles where who = auth.uid() and friend = near_rows.owner))""",
-    "create sequence versions",
-    "create table history (version bigint primary key, tab text, op text, id bigint, old_owner uuid, new_owner uuid)",
-)
-"""Everybody may see the rows of the first table, owners those of the second; of the third only Postgres can tell."""
+from tests.support.chaos_tables import Reader
+from tidewire.model.position import StreamPosition, parse_position
 
-
-def user(number: int) -> str:
-    return f"00000000-0000-4000-8000-{number % USERS:012d}"
-
-
-def prepare(dsn: str) -> None:
-    with psycopg.connect(dsn, autocommit=True) as admin:
-        for statement in CREATE:
-            admin.execute(statement.encode())
-        for number in range(USERS):
-            for friend in (number, number + 1):
-                admin.execute("insert into circles values (%s, %s)", [user(number), user(friend)])
+FULL: Final = "f"
+"""The replica identity under which the log has the whole old row."""
 
 
 class Owed(Struct, frozen=True):
-    """A change that somebody was owed; of a deletion nobody is told the version."""
+    """A change that somebody was owed, unlike any other: ids are used once. Deletions are told without versions."""
 
     table: str
     operation: str
@@ -60,108 +23,102 @@ class Owed(Struct, frozen=True):
     version: int | None
 
 
-def owed(dsn: str, number: int, tables: Sequence[str]) -> list[Owed]:
-    """Return what the history says that a user was to be told, in the order of versions."""
-    with psycopg.connect(dsn) as connection:
-        rows = connection.execute(
-            "select tab, op, id, version, old_owner::text, new_owner::text from history order by version"
-        ).fetchall()
-    near = {user(number), user(number + 1)}
-    sees = {
-        "open_rows": lambda _: True,
-        "own_rows": lambda owner: owner == user(number),
-        "near_rows": near.__contains__,
-    }
-    return [
-        Owed(table, operation, id_, None if operation == "DELETE" else version)
-        for table, operation, id_, version, old, new in rows
-        if table in tables and sees[table](old if operation == "DELETE" else new)
-    ]
+Places = dict[Owed, tuple[Owed, StreamPosition]]
+"""Where all changes lie that anybody was told of: the same place for everybody."""
 
 
-class Writer(threading.Thread):
-    """Writes at a rate until it is told to stop, whatever happens to the database; rows with its number are its own."""
+class Gap(Struct, frozen=True):
+    """What a table's reader was not promised: all behind one place, up to another."""
 
-    def __init__(self, dsn: str, number: int, dice: Random, *, per_s: float) -> None:
-        super().__init__(name=f"writer {number}", daemon=True)
-        self.transactions = 0
-        self.failures = 0
-        self._dsn = dsn
-        self._number = number
-        self._dice = dice
-        self._pause_s = 1 / per_s
-        self._ids = count(number + WRITERS, WRITERS)
-        self._over = threading.Event()
+    table: str
+    behind: StreamPosition | None
+    up_to: StreamPosition
 
-    def run(self) -> None:
-        while not self._over.is_set():
-            try:
-                with psycopg.connect(self._dsn) as connection:
-                    self._write(connection, self._read(connection))
-            except psycopg.Error:
-                self.failures += 1
-                self._over.wait(0.1)
+    def holds(self, table: str, position: StreamPosition) -> bool:
+        within = self.behind is None or position.follows(self.behind)
+        return table == self.table and within and not position.follows(self.up_to)
 
-    def finish(self) -> None:
-        """Return once the last transaction has ended."""
-        self._over.set()
-        self.join()
 
-    def _read(self, connection: psycopg.Connection[Any]) -> dict[str, dict[int, str]]:
-        """Return the rows as they are: whether the last commit took place is not known after a crash."""
-        connection.execute("set statement_timeout = '10s'")
-        rows = {
-            table: dict(
-                connection.execute(
-                    sql.SQL("select id, owner::text from {} where id %% %s = %s").format(sql.Identifier(table)),
-                    [WRITERS, self._number],
-                ).fetchall()
+class History(Struct, frozen=True):
+    """All that was committed: table, operation, id, version, owner before and after, and the replica identity."""
+
+    rows: Sequence[tuple[str, str, int, int, str, str, str]]
+
+    @classmethod
+    def read(cls, dsn: str) -> "History":
+        with psycopg.connect(dsn) as connection:
+            found = connection.execute(
+                "select tab, op, id, version, old_owner::text, new_owner::text, identity::text from history"
+            ).fetchall()
+        return cls(found)
+
+    def owed(self, reader: Reader, tables: Sequence[str]) -> list[Owed]:
+        """Return what a reader of these tables was to be told.
+
+        Of a deletion whose owner is not in the log everybody is told who follows the table.
+        """
+        return [
+            Owed(table, operation, id_, None if operation == "DELETE" else version)
+            for table, operation, id_, version, old, new, identity in self.rows
+            if table in tables
+            and (
+                reader.sees(table, old if operation == "DELETE" else new)
+                or (operation == "DELETE" and identity != FULL)
             )
-            for table in TABLES
-        }
-        connection.commit()
-        return rows
+        ]
 
-    def _write(self, connection: psycopg.Connection[Any], rows: dict[str, dict[int, str]]) -> None:
-        due_s = time.monotonic()
-        while not self._over.is_set():
-            for _ in range(self._dice.choice([1, 1, 2, 3])):
-                self._change(connection, *self._dice.choice(list(rows.items())))
-            connection.commit()
-            self.transactions += 1
-            due_s = max(due_s + self._pause_s, time.monotonic() - 1.0)
-            self._over.wait(max(0.0, due_s - time.monotonic()))
 
-    def _change(self, connection: psycopg.Connection[Any], table: str, rows: dict[int, str]) -> None:
-        name, owner = sql.Identifier(table), user(self._dice.randrange(USERS))
-        row = connection.execute("select nextval('versions')").fetchone()
-        version = row[0] if row else 0
-        kind = self._dice.choices(["INSERT", "UPDATE", "DELETE"], [3, 5, 2] if len(rows) > 3 else [1, 0, 0])[0]
-        id_ = next(self._ids) if kind == "INSERT" else self._dice.choice(list(rows))
-        old = rows.get(id_)
-        if kind == "INSERT":
-            statement = sql.SQL("insert into {} (id, owner, version) values (%(id)s, %(owner)s, %(version)s)")
-        elif kind == "UPDATE":
-            owner = self._dice.choice([owner, old or owner])
-            statement = sql.SQL("update {} set owner = %(owner)s, version = %(version)s where id = %(id)s")
+class Journal:
+    """What one reader was told. `note` every change as it comes, and at the end compare with `found`."""
+
+    def __init__(self, reader: Reader, places: Places, *, hears_twice: bool = False) -> None:
+        """One that `hears_twice` drops what is not beyond the last it was told, as a client without places must."""
+        self.reader = reader
+        self.told: set[Owed] = set()
+        self.last: dict[str, StreamPosition] = {}
+        self.gaps: list[Gap] = []
+        self.tally: Counter[str] = Counter()
+        self._places = places
+        self._hears_twice = hears_twice
+        self._newest: dict[tuple[str, int], int] = {}
+        self._in_line: dict[str, StreamPosition] = {}
+
+    def begin(self) -> None:
+        """Take note that a new line has begun."""
+        self._in_line = {}
+
+    def note(self, data: Mapping[str, Any]) -> None:
+        table, kind, position = data["table"], data["type"], parse_position(data["position"])
+        row = data["old_record"] if kind == "DELETE" else data["record"]
+        records = [data.get("record") or {}, data.get("old_record") or {}]
+        self.tally["leaked"] += not all(self.reader.may_hold(table, record) for record in records)
+        before, self._in_line[table] = self._in_line.get(table), position
+        self.tally["out_of_order"] += before is not None and not position.follows(before)
+        if self._hears_twice and table in self.last and not position.follows(self.last[table]):
+            self.tally["repeats_dropped"] += 1
         else:
-            statement = sql.SQL("delete from {} where id = %(id)s")
-        connection.execute(statement.format(name), {"id": id_, "owner": owner, "version": version})
-        new = None if kind == "DELETE" else owner
-        connection.execute("insert into history values (%s, %s, %s, %s, %s, %s)", [version, table, kind, id_, old, new])
-        rows.pop(id_, None)
-        if new is not None:
-            rows[id_] = new
+            self._keep(Owed(table, kind, row["id"], None if kind == "DELETE" else row["version"]), position)
 
+    def _keep(self, change: Owed, position: StreamPosition) -> None:
+        change, place = self._places.setdefault(change, (change, position))  # one object for everybody
+        self.tally["misplaced"] += place != position
+        last, self.last[change.table] = self.last.get(change.table), position
+        self.tally["told"] += 1
+        self.tally["repeated"] += change in self.told
+        self.told.add(change)
+        is_older = last is not None and not position.follows(last)
+        if change.version is not None:
+            is_older |= change.version < self._newest.get((change.table, change.id), 0)
+            self._newest[change.table, change.id] = change.version
+        self.tally["out_of_order"] += is_older
 
-@contextmanager
-def writing(dsn: str, dice: Random, *, per_s: float) -> Iterator[Sequence[Writer]]:
-    """Have all writers write, so many transactions a second together, until the block ends."""
-    writers = [Writer(dsn, number, Random(dice.random()), per_s=per_s / WRITERS) for number in range(WRITERS)]  # noqa: S311 - the same every time
-    for writer in writers:
-        writer.start()
-    try:
-        yield writers
-    finally:
-        for writer in writers:
-            writer.finish()
+    def found(self, expected: Sequence[Owed]) -> Counter[str]:
+        """Compare what was told with what was owed."""
+        wanted = set(expected)
+        missing = wanted - self.told
+        excused = sum(map(self._may_miss, missing))
+        return self.tally + Counter(lost=len(missing) - excused, missed=excused, leaked=len(self.told - wanted))
+
+    def _may_miss(self, change: Owed) -> bool:
+        _, position = self._places.get(change, (change, None))
+        return position is not None and any(gap.holds(change.table, position) for gap in self.gaps)

@@ -16,8 +16,8 @@ FAULTS: Final[tuple[Fault, ...]] = ("drop", "reset", "black_hole", "half_close",
 """What befalls a connection that is open; reordering is for those that are being made."""
 CHUNK_BYTES: Final = 65536
 LONGEST_DELAY_S: Final = 1.0
-REORDERED: Final = 0.1
-"""The part of new connections that has to wait, so that others overtake it."""
+REORDERED: Final = 10
+"""One of so many new connections has to wait, so that others overtake it."""
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
@@ -44,6 +44,8 @@ class ChaosProxy:
         """Whether new connections are let through at once."""
         self._target = target
         self._dice = dice
+        self._made = 0
+        self._deck: list[Fault] = []
         self._pairs: set[_Pair] = set()
         self._server: asyncio.Server | None = None
 
@@ -63,9 +65,15 @@ class ChaosProxy:
         """Let something befall so many of the open connections, each its own."""
         pairs = sorted(self._pairs, key=id)
         for pair in self._dice.sample(pairs, min(len(pairs), max(1, round(len(pairs) * part)))):
-            fault = self._dice.choice(FAULTS)
+            fault = self._draw()
             self.injected[fault] += 1
             _STRIKES[fault](pair, self._dice)
+
+    def _draw(self) -> Fault:
+        """Return the faults in any order, but none twice before all have come."""
+        if not self._deck:
+            self._deck = self._dice.sample(FAULTS, len(FAULTS))
+        return self._deck.pop()
 
     def end_all(self) -> None:
         """Break every connection, also those that are in a black hole."""
@@ -74,7 +82,8 @@ class ChaosProxy:
             pair.abort()
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self.calm and self._dice.random() < REORDERED:
+        self._made += 1
+        if not self.calm and self._made % REORDERED == 0:
             self.injected["reorder"] += 1
             await asyncio.sleep(self._dice.random() * LONGEST_DELAY_S)
         try:
