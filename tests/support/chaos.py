@@ -7,7 +7,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Final, Literal, TypeVar
@@ -30,8 +29,9 @@ from tests.support.waiting import wait_until
 from tidewire.postgres.embedded import EmbeddedPostgres
 
 STRIKE_S: Final = 0.5
-START_LIMIT_S: Final = 30.0
-SETTLE_LIMIT_S: Final = 60.0
+START_LIMIT_S: Final = 60.0
+STILL_S: Final = 25.0
+"""What has not come, and nothing else either, for so long, comes no more."""
 POLL_S: Final = 0.1
 QUIET_S: Final = 0.5
 """How long to wait for what should not come."""
@@ -107,7 +107,7 @@ class Chaos:
         everybody: list[AnyFollower] = [*self._followers, *self._stock]
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(follower.run()) for follower in self._followers]
-            running.append(group.create_task(stock.run(self._python, proxy.port, token_s=plan.token_s)))
+            running.append(group.create_task(stock.run(self._python, proxy.port)))
             await _until(lambda: all(follower.is_ready for follower in everybody), START_LIMIT_S)
             proxy.calm = False
             began_s = time.monotonic()
@@ -116,6 +116,8 @@ class Chaos:
                 self.done["seconds"] = round(time.monotonic() - began_s)
             self.done["transactions"] = sum(writer.transactions for writer in writers)
             proxy.calm = True
+            for follower in self._followers:
+                follower.is_calm = True
             proxy.end_all()
             owed = await self._settle(dsn)
             for task in running:
@@ -183,11 +185,18 @@ class Chaos:
         history = await asyncio.to_thread(History.read, dsn)
         everybody: list[AnyFollower] = [*self._followers, *self._stock]
         owed = {each: history.owed(each.journal.reader, each.tables) for each in everybody}
-        with suppress(AssertionError):  # what is missing is found later
-            await _until(lambda: all(len(each.journal.told) >= len(owed[each]) for each in self._followers))
-            await _until(lambda: not any(each.journal.found(owed[each])["lost"] for each in self._stock))
+        told, since_s = -1, time.monotonic()
+        while self._waits_for(owed) and time.monotonic() - since_s < STILL_S:
+            if (now := sum(each.journal.tally["told"] for each in everybody)) > told:
+                told, since_s = now, time.monotonic()
+            await asyncio.sleep(POLL_S)
         await asyncio.sleep(QUIET_S)
         return owed
+
+    def _waits_for(self, owed: Mapping[AnyFollower, Sequence[Owed]]) -> bool:
+        if any(len(each.journal.told) < len(owed[each]) for each in self._followers):
+            return True
+        return any(each.journal.found(owed[each])["lost"] for each in self._stock)
 
     def _check(self, owed: Mapping[AnyFollower, Sequence[Owed]]) -> None:
         for follower, wanted in owed.items():
@@ -207,7 +216,7 @@ def _follower(number: int, plan: Plan, places: Places, dial: Dial, *, port: int,
     return Follower(journal, tables, dial, port, Random(dice.random()), token_s=plan.token_s)  # noqa: S311 - the same every time
 
 
-async def _until(condition: Callable[[], bool], limit_s: float = SETTLE_LIMIT_S) -> None:
+async def _until(condition: Callable[[], bool], limit_s: float) -> None:
     deadline_s = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline_s, f"not within {limit_s} s"

@@ -16,13 +16,18 @@ from tests.support.chaos_lines import Dial, Line, LineBroken, Message
 from tests.support.tokens import sign
 
 TOPIC: Final = "realtime:chaos"
-PATIENCE_S: Final = 4.0
-"""A line on which nothing comes for so long is dead."""
+PATIENCE_S: Final = 10.0
+"""A line on which nothing comes for so long is dead. Giving up sooner makes a busy machine do it all again."""
 BEAT_S: Final = 1.0
-LONGEST_PAUSE_S: Final = 0.5
+PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 4.0
+"""Before the next attempt, longer after each that fails: all of them together keep a server from starting."""
 LEFT_BEHIND: Final = 0.05
 """The part of lines that are made with a token that has expired."""
 EXPIRED: Final = "Token has expired"
+NOT_YET: Final = "the server has just started"
+"""Why it cannot go on there, until it has read its past again."""
+CALM_TOKEN_S: Final = 600
 REFUSALS: Final = ("InvalidStatus", "the stream was answered 4", "no session: 4")
 """What lines say of a token that is not good."""
 
@@ -43,6 +48,8 @@ class Follower:
         """Its tokens are valid for a time between those of `token_s`."""
         self.journal = journal
         self.tables = tuple(tables)
+        self.is_calm = False
+        """Whether its next tokens are good and last."""
         self.done: Counter[str] = Counter()
         self.complaints: list[str] = []
         """Why the server could not continue where this one stood."""
@@ -52,6 +59,7 @@ class Follower:
         self._token_s = token_s
         self._after: dict[str, str] = {}
         self._newest = ""
+        self._failures = 0
         self._wished: tuple[str, ...] = ()
         self._expires_s = 0.0
         self._renews = dice.random() < 0.5
@@ -81,7 +89,8 @@ class Follower:
                     with suppress(OSError, LineBroken):
                         await self._line.close()
                     self._line = None
-            await asyncio.sleep(self._dice.random() * LONGEST_PAUSE_S)
+            self._failures += 1
+            await asyncio.sleep(self._dice.random() * min(LONGEST_PAUSE_S, PAUSE_S * self._failures))
 
     def _note_end(self, reason: str) -> None:
         self.done["token_expired"] += reason.startswith(EXPIRED)
@@ -114,7 +123,7 @@ class Follower:
 
     async def _open(self) -> Line:
         """Make a line with a new token; now and then with one that has expired, which must be refused."""
-        if not self.is_ready or self._dice.random() >= LEFT_BEHIND:
+        if self.is_calm or not self.is_ready or self._dice.random() >= LEFT_BEHIND:
             return await self._dial(self._port, self._token())
         try:
             line = await self._dial(self._port, self._token(valid_s=-1))
@@ -126,7 +135,8 @@ class Follower:
         raise LineBroken("let in with a token that has expired")
 
     def _token(self, valid_s: int | None = None) -> str:
-        self._expires_s = int(time.time()) + (valid_s or self._dice.randint(*self._token_s))
+        usual_s = CALM_TOKEN_S if self.is_calm else self._dice.randint(*self._token_s)
+        self._expires_s = int(time.time()) + (valid_s or usual_s)
         return sign(**self.journal.reader.claims, exp=self._expires_s, iat=...)
 
     def _wishes(self) -> list[dict[str, str]]:
@@ -154,9 +164,14 @@ class Follower:
             raise LineBroken(f"refused: {str(response.get('reason'))[:80]}")
         self.journal.begin()
         if self.is_ready and not response["recovered"]:
+            reason = response.get("reason", "")
+            if reason.startswith(NOT_YET):
+                self.done["asked_again"] += 1
+                raise LineBroken(reason)
             self.journal.tally["gaps"] += 1
-            self.complaints.append(response.get("reason", ""))
+            self.complaints.append(reason)
         self.done["resumed"] += self.is_ready
+        self._failures = 0
         self._newest = self._newest or response["position"]
         for table in self._wished:
             self._after.setdefault(table, response["position"])

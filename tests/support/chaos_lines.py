@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-OPEN_S: Final = 4.0
+OPEN_S: Final = 10.0
 """How long making a line, or sending something on it, may take."""
 VERSION: Final = "2.0.0"
 

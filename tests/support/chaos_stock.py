@@ -21,6 +21,7 @@ PROGRAM: Final = Path(__file__).parents[1] / "parity" / "pypi" / "followers.py"
 TABLES: Final = ("own_rows", "near_rows", "team_rows")
 LATE_S: Final = 5.0
 """How long after a server was killed something that it said may still be under way."""
+TOKEN_S: Final = (8, 20)
 KEY_S: Final = 86400.0
 LINE_BYTES: Final = 2**20
 
@@ -74,19 +75,19 @@ class StockFollowers:
     def __init__(self, journals: Sequence[Journal], killed_s: Sequence[float]) -> None:
         self.each = {journal.reader.number: StockFollower(journal, killed_s) for journal in journals}
 
-    async def run(self, python: Path, port: int, *, token_s: tuple[int, int]) -> None:
+    async def run(self, python: Path, port: int) -> None:
         wanted = {
             "url": f"http://127.0.0.1:{port}/realtime/v1",
             "key": sign(role="anon", exp=int(time.time() + KEY_S), iat=..., sub=...),
             "secret": SECRET,
-            "token_s": token_s,
+            "token_s": TOKEN_S,
             "readers": [
                 {"number": number, "claims": each.journal.reader.claims, "tables": TABLES}
                 for number, each in self.each.items()
             ],
         }
         process = await asyncio.create_subprocess_exec(
-            python, PROGRAM, json.dumps(wanted), stdin=PIPE, stdout=PIPE, limit=LINE_BYTES
+            python, PROGRAM, json.dumps(wanted), stdout=PIPE, limit=LINE_BYTES
         )
         assert process.stdout is not None
         try:

@@ -1,7 +1,7 @@
 """Readers with PyPI's `realtime`, as it is, each with its own session. They print what they are told, line by line.
 
 The argument is a JSON document: `url`, `key`, `secret`, `token_s` and `readers` with `number`, `claims` and `tables`.
-They end with the input. The client shows its users neither positions nor the reply to a join, but it logs all it receives.
+The client shows its users neither positions nor the reply to a join, but it logs all it receives.
 """
 
 import ast
@@ -107,13 +107,7 @@ async def main(wanted: Mapping[str, Any]) -> None:
     log.setLevel(logging.DEBUG)
     log.propagate = False
     log.addHandler(received)
-    readers = [Reader(wanted, reader, received) for reader in wanted["readers"]]
-    running = [asyncio.ensure_future(reader.run()) for reader in readers]  # noqa: TID251 - a program of its own
-    ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    await asyncio.wait([*running, ended], return_when=asyncio.FIRST_COMPLETED)
-    for each in running:
-        if each.done():
-            each.result()
+    await asyncio.gather(*(Reader(wanted, reader, received).run() for reader in wanted["readers"]))
 
 
 asyncio.run(main(json.loads(sys.argv[1])))
