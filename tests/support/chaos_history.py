@@ -42,7 +42,7 @@ class Gap(Struct, frozen=True):
 class History(Struct, frozen=True):
     """All that was committed: table, operation, id, version, owner before and after, and the replica identity."""
 
-    rows: Sequence[tuple[str, str, int, int, str, str, str]]
+    rows: Sequence[tuple[str, str, int, int, str | None, str | None, str]]
 
     @classmethod
     def read(cls, dsn: str) -> "History":
@@ -62,7 +62,7 @@ class History(Struct, frozen=True):
             for table, operation, id_, version, old, new, identity in self.rows
             if table in tables
             and (
-                reader.sees(table, old if operation == "DELETE" else new)
+                reader.sees(table, (old if operation == "DELETE" else new) or "")
                 or (operation == "DELETE" and identity != FULL)
             )
         ]

@@ -8,6 +8,7 @@ from typing import Final, Literal
 import psycopg
 
 from tests.support.chaos_tables import OWN, SPARE, statements
+from tests.support.log import fetch
 
 Kind = Literal[
     "column_added", "column_dropped", "type_altered", "table_published", "policy_changed", "identity_changed"
@@ -34,7 +35,10 @@ LOCK_LIMIT: Final = "2s"
 
 
 class SchemaChanges:
-    """`make` a change of a kind; raises psycopg.Error when the database is not there, or too busy."""
+    """`make` a change of a kind; raises psycopg.Error when the database is not there, or too busy: make it again then.
+
+    Whether it was made all the same is not known after a crash, so each may be made twice.
+    """
 
     def __init__(self, dsn: str, tables: list[str], dice: Random) -> None:
         """New tables are added to `tables` once they are there."""
@@ -69,14 +73,14 @@ class SchemaChanges:
     def _add_column(self) -> None:
         number, table = next(self._numbers), self._dice.choice(self._tables)
         self._execute(
-            f"alter table {table} add column extra_{number} int default {number}",
+            f"alter table {table} add column if not exists extra_{number} int default {number}",
             f"grant select (extra_{number}) on {table} to authenticated",
         )
         self._columns.append((table, f"extra_{number}"))
 
     def _drop_column(self) -> None:
         table, column = self._columns[0]
-        self._execute(f"alter table {table} drop column {column}")
+        self._execute(f"alter table {table} drop column if exists {column}")
         del self._columns[0]
 
     def _alter_type(self) -> None:
@@ -88,7 +92,8 @@ class SchemaChanges:
 
     def _publish_table(self) -> None:
         table = self.next_table
-        self._execute(*statements(table))
+        if not fetch(self._dsn, f"select to_regclass('{table}') is not null"):
+            self._execute(*statements(table))
         self._published += 1
         self._tables.append(table)
 
