@@ -29,7 +29,7 @@ from tests.support.waiting import wait_until
 from tidewire.postgres.embedded import EmbeddedPostgres
 
 STRIKE_S: Final = 0.5
-START_LIMIT_S: Final = 60.0
+START_LIMIT_S: Final = 120.0
 STILL_S: Final = 25.0
 """What has not come, and nothing else either, for so long, comes no more."""
 POLL_S: Final = 0.1
