@@ -1,5 +1,7 @@
 """A WebSocket peer that can misbehave: frames built by hand, a raw socket, and uvicorn with our classes in a thread."""
 
+import asyncio
+import itertools
 import socket
 import ssl
 import struct
@@ -20,6 +22,7 @@ CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 MASK = b"\x37\xfa\x21\x3d"
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 LIMIT_S = 10.0
+LOOK_S = 0.01
 
 
 def frame(
@@ -144,6 +147,22 @@ class RunningServer(uvicorn.Server):
     """uvicorn on a loopback port, in a thread of its own."""
 
     port: int
+
+    async def main_loop(self) -> None:
+        """Look more often than uvicorn does whether it is over: tests wait for the end of hundreds of servers."""
+        for tick in itertools.count():
+            if await self.on_tick(tick):
+                return
+            await asyncio.sleep(LOOK_S)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Leave out the tenth of a second that uvicorn gives its connections, where there are none."""
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+            return
+        for each in (*self.servers, *(sockets or ())):
+            each.close()
+        await self.lifespan.shutdown()
 
     @property
     def open_connections(self) -> int:
