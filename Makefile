@@ -7,6 +7,8 @@ RUN := $(UV) run --frozen --no-sync
 READY := .venv/.ready
 CLIENTS := .venv/.clients
 
+unexport PYTHONDONTWRITEBYTECODE  # where it is set, every worker of the tests would compile everything anew
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench soak format clean
 

@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.support.postgres"]
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of short processes would each compile everything anew
+
 _CI = bool(os.environ.get("CI"))
 _UNHURRIED = [HealthCheck.too_slow]  # the machine may be busy; the tests' own timeout still holds
 
