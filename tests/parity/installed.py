@@ -4,6 +4,7 @@ Versions and checksums come from js/package-lock.json and pypi/requirements.txt.
 skips the tests; under CI it fails them.
 """
 
+import fcntl
 import functools
 import hashlib
 import os
@@ -82,19 +83,20 @@ def _needed(found: Path | str) -> Path:
 
 
 def _once(cache: Path, name: str, key: bytes, fill: Callable[[Path], str]) -> Path | str:
-    """Fill a folder unless it is there; two runs at the same time both fill one, and the first to finish counts."""
+    """Fill a folder unless it is there; of two runs at the same time one waits for the other's."""
     place = cache / f"{name}-{hashlib.sha256(key).hexdigest()[:12]}"
-    if place.exists():
-        return place
-    for outdated in cache.glob(f"{name}-*"):
-        shutil.rmtree(outdated, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=cache, ignore_cleanup_errors=True) as folder:
-        made = Path(folder, name)
-        made.mkdir()
-        complaint = fill(made)
-        if complaint:
-            return complaint
-        if not place.exists():
+    with (cache / f"{name}.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if place.exists():
+            return place
+        for outdated in cache.glob(f"{name}-*"):
+            shutil.rmtree(outdated, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=cache, ignore_cleanup_errors=True) as folder:
+            made = Path(folder, name)
+            made.mkdir()
+            complaint = fill(made)
+            if complaint:
+                return complaint
             made.rename(place)
     return place
 
