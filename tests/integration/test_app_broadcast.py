@@ -16,8 +16,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 import tidewire
 from tests.support.log import execute
-from tests.support.postgres import fresh_database, require
-from tests.support.server import RealtimeServer, SocketClient, migrate, realtime, token
+from tests.support.postgres import fresh_migrated_database, require
+from tests.support.server import RealtimeServer, SocketClient, realtime, token
 from tidewire.model.errors import ConfigurationError
 from tidewire.postgres.embedded import EmbeddedPostgres
 
@@ -33,8 +33,7 @@ class Way(Protocol):
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         execute(made, "create table bookings (id serial primary key)")
         yield made
 

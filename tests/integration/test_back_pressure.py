@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.log import execute
-from tests.support.server import WEBSOCKET_CLASSES, RealtimeServer, SocketClient, migrate, realtime
+from tests.support.server import WEBSOCKET_CLASSES, RealtimeServer, SocketClient, realtime
 from tests.support.waiting import wait_until
 
 ROWS = 20_000
@@ -14,16 +14,15 @@ UNLIMITED: dict[str, Any] = {"events_per_s_per_connection": 1e6}
 
 
 @pytest.fixture
-def dsn(database: str) -> str:
-    migrate(database)
+def dsn(migrated_database: str) -> str:
     execute(
-        database,
+        migrated_database,
         "create table big (id int primary key, body text)",
         "create table small (id int primary key)",
         "grant select on big, small to anon",
         "alter publication supabase_realtime add table big, small",
     )
-    return database
+    return migrated_database
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, migrate, realtime, request, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, realtime, request, token
 from tidewire.postgres.embedded import EmbeddedPostgres
 
 BATCH = "/api/broadcast"
@@ -18,8 +18,7 @@ BLANK, INVALID = ["can't be blank"], ["is invalid"]
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         yield made
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.support.log import execute
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, migrate, realtime, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, realtime, token
 from tidewire.postgres.embedded import EmbeddedPostgres
 
 ADA, BOB = (f"00000000-0000-4000-8000-00000000{name}" for name in ("ada0", "b0b0"))
@@ -15,8 +15,7 @@ ADA, BOB = (f"00000000-0000-4000-8000-00000000{name}" for name in ("ada0", "b0b0
 
 @pytest.fixture(scope="module")
 def served(server: EmbeddedPostgres) -> Iterator[RealtimeServer]:
-    with fresh_database(server) as dsn:
-        migrate(dsn)
+    with fresh_migrated_database(server) as dsn:
         execute(
             dsn,
             "create table shops (id int primary key, name text)",

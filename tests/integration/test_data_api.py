@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.support.log import execute, fetch, run
-from tests.support.postgres import MakeLogin, fresh_database
+from tests.support.postgres import MakeLogin, fresh_migrated_database
 from tests.support.proxy import BreakableProxy
 from tests.support.server import Answer, RealtimeServer, migrate, realtime, request, token
 from tests.support.tables import role_of
@@ -63,8 +63,7 @@ ROWS = (
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         execute(made, *TABLES)
         yield made
 

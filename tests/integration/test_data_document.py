@@ -11,7 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.support.data_tables import STATEMENTS
 from tests.support.log import execute
-from tests.support.postgres import fresh_database
+from tests.support.postgres import fresh_migrated_database
 from tests.support.server import Answer, RealtimeServer, migrate, realtime, request, token
 from tests.support.tables import open_pool
 from tests.support.waiting import wait_until
@@ -29,8 +29,7 @@ OPENAPI = "application/openapi+json"
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         execute(
             made,
             *STATEMENTS,

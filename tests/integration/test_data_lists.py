@@ -8,8 +8,8 @@ from typing import Final
 import pytest
 
 from tests.support.log import execute, fetch
-from tests.support.postgres import fresh_database
-from tests.support.server import Answer, RealtimeServer, migrate, realtime, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import Answer, RealtimeServer, realtime, token
 from tests.support.waiting import wait_until
 from tidewire.postgres.embedded import EmbeddedPostgres
 from tidewire.server.data_lists import LARGE_BYTES
@@ -30,8 +30,7 @@ TABLES = (
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         execute(made, *TABLES)
         yield made
 

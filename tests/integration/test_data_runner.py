@@ -43,10 +43,9 @@ async def runner_of(dsn: str, *, timeout_s: float = 5.0, size: int = 1) -> Async
 
 
 @pytest.fixture
-def migrated(any_database: str) -> str:
-    migrate(any_database)
-    execute(any_database, *NOTES)
-    return any_database
+def migrated(any_migrated_database: str) -> str:
+    execute(any_migrated_database, *NOTES)
+    return any_migrated_database
 
 
 def row(row: Row, _estimate: Row | None) -> tuple[str | None, ...]:

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from tests.support.log import execute
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, SocketClient, migrate, realtime, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, SocketClient, realtime, token
 from tidewire.postgres.embedded import EmbeddedPostgres
 
 ROOM = "realtime:room"
@@ -17,8 +17,7 @@ ROOM = "realtime:room"
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         execute(
             made,
             "create table orders (id int primary key, room text)",

@@ -27,9 +27,8 @@ ALLOW_ROOM: LiteralString = """
 
 
 @pytest.fixture
-def migrated(any_database: str) -> Iterator[Connection]:
-    with connect(any_database) as connection:
-        apply(connection, find_pending(connection, read_migrations()))
+def migrated(any_migrated_database: str) -> Iterator[Connection]:
+    with connect(any_migrated_database) as connection:
         keep_up(connection)
         yield connection
 
@@ -305,10 +304,10 @@ class TestPartitions:
 
     @pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
     def test_two_senders_who_miss_the_same_day_both_succeed(
-        self, migrated: Connection, any_database: str, isolation: str
+        self, migrated: Connection, any_migrated_database: str, isolation: str
     ) -> None:
         drop_partitions(migrated)
-        with connect(any_database) as other, connect(any_database) as watcher:
+        with connect(any_migrated_database) as other, connect(any_migrated_database) as watcher:
             setting(other, "default_transaction_isolation", isolation)
             heard, heard_too = warnings(migrated), warnings(other)
             second = threading.Thread(target=other.execute, args=["select realtime.send('{\"n\": 2}', 'e', 't')"])
@@ -320,8 +319,10 @@ class TestPartitions:
             assert (heard, heard_too) == ([], [])
         assert sorted(payload["n"] for _event, payload in messages(migrated)) == [1, 2]
 
-    def test_others_go_on_writing_while_a_day_is_being_made(self, migrated: Connection, any_database: str) -> None:
-        with connect(any_database) as other, migrated.transaction():
+    def test_others_go_on_writing_while_a_day_is_being_made(
+        self, migrated: Connection, any_migrated_database: str
+    ) -> None:
+        with connect(any_migrated_database) as other, migrated.transaction():
             migrated.execute("select realtime.tidewire_open_partition('2100-01-01')")
             other.execute("set lock_timeout = '1s'; set statement_timeout = '5s'")
             heard = warnings(other)
@@ -347,10 +348,10 @@ class TestPartitions:
         ).fetchall()
         assert found == [("realtime.messages_2030_03_01",), ("realtime.messages_2030_03_02",)]
 
-    def test_a_partition_in_use_is_dropped_next_time(self, migrated: Connection, any_database: str) -> None:
+    def test_a_partition_in_use_is_dropped_next_time(self, migrated: Connection, any_migrated_database: str) -> None:
         drop_partitions(migrated)
         maintain(migrated, "2030-03-01")
-        with connect(any_database) as reader, reader.transaction():
+        with connect(any_migrated_database) as reader, reader.transaction():
             reader.execute("lock table realtime.messages_2030_02_28 in access share mode")
             assert maintain(migrated, "2030-03-04") == (3, 0)
         assert maintain(migrated, "2030-03-04") == (0, 1)

@@ -21,8 +21,8 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.support.data_tables import STATEMENTS
 from tests.support.log import execute
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, migrate, realtime, request, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, realtime, request, token
 from tidewire.postgres.embedded import EmbeddedPostgres
 
 PROMISES: Final = [not_a_server_error, status_code_conformance, response_headers_conformance]
@@ -37,8 +37,7 @@ LIMIT_S: Final = 10.0
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         execute(
             made,
             *STATEMENTS,

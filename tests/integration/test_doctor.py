@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from typer.testing import CliRunner, Result
 
-from tests.support.postgres import VERSIONS, MakeLogin, MakeServer, fresh_database
+from tests.support.postgres import VERSIONS, MakeLogin, MakeServer, fresh_database, fresh_migrated_database
 from tidewire.cli.main import app
 from tidewire.model.errors import DatabaseUnreachable, UnknownTable
 from tidewire.postgres import migrate
@@ -81,8 +81,7 @@ def tidewire_slot() -> str:
 @pytest.fixture(scope="module")
 def template(any_server: EmbeddedPostgres) -> Iterator[str]:
     """The name of a database to copy: migrated, with one table that is published as it should be."""
-    with fresh_database(any_server) as dsn:
-        migrated(dsn)
+    with fresh_migrated_database(any_server) as dsn:
         run(dsn, *ORDERS)
         yield str(conninfo_to_dict(dsn)["dbname"])
 
@@ -90,13 +89,8 @@ def template(any_server: EmbeddedPostgres) -> Iterator[str]:
 @pytest.fixture
 def healthy(any_server: EmbeddedPostgres, template: str) -> Iterator[str]:
     """A database in which doctor finds nothing to repair; to be broken by the test."""
-    name = f"{template}_{secrets.token_hex(4)}"
-    with psycopg.connect(any_server.dsn(), autocommit=True) as admin:
-        admin.execute(f"create database {name} template {template}".encode())
-        try:
-            yield any_server.dsn(name)
-        finally:
-            admin.execute(f"drop database {name} with (force)".encode())
+    with fresh_database(any_server, template=template) as dsn:
+        yield dsn
 
 
 def test_a_healthy_database_gives_no_complaint(healthy: str) -> None:
@@ -228,14 +222,17 @@ def test_a_stored_generated_column_is_judged_by_version(healthy: str) -> None:
         assert "before PostgreSQL 18" in complaints(facts)["GeneratedColumns"][0].message
 
 
-def test_a_virtual_generated_column_becomes_a_stored_one(database: str) -> None:
-    migrated(database)
-    run(database, *ORDERS, "alter table public.orders add column twice bigint generated always as (id * 2) virtual")
+def test_a_virtual_generated_column_becomes_a_stored_one(migrated_database: str) -> None:
+    run(
+        migrated_database,
+        *ORDERS,
+        "alter table public.orders add column twice bigint generated always as (id * 2) virtual",
+    )
 
-    (finding,) = complaints(look(database))["GeneratedColumns"]
-    run(database, finding.fix)
+    (finding,) = complaints(look(migrated_database))["GeneratedColumns"]
+    run(migrated_database, finding.fix)
 
-    assert complaints(look(database)) == {}
+    assert complaints(look(migrated_database)) == {}
 
 
 def test_a_column_list_without_the_identity_is_an_error(healthy: str) -> None:
@@ -338,10 +335,9 @@ def test_what_is_not_a_table_is_refused_by_name(healthy: str, name: str) -> None
     assert name in str(refused.value)
 
 
-def test_an_ordinary_role_learns_what_it_cannot_see(any_database: str, make_login: MakeLogin) -> None:
-    migrated(any_database)
-    run(any_database, *ORDERS)
-    dsn = make_login(any_database)
+def test_an_ordinary_role_learns_what_it_cannot_see(any_migrated_database: str, make_login: MakeLogin) -> None:
+    run(any_migrated_database, *ORDERS)
+    dsn = make_login(any_migrated_database)
     facts = look(dsn)
 
     assert complaints(facts).keys() == {"ReplicationPrivilege"}
@@ -350,7 +346,7 @@ def test_an_ordinary_role_learns_what_it_cannot_see(any_database: str, make_logi
         "which migrations are applied",
     ]
     for fix in [*(unseen.fix for unseen in facts.unseen), complaints(facts)["ReplicationPrivilege"][0].fix]:
-        run_fix(any_database, fix)
+        run_fix(any_migrated_database, fix)
     assert look(dsn).unseen == ()
     assert complaints(look(dsn)) == {}
 
@@ -371,11 +367,10 @@ def test_an_empty_database_needs_migrations_first(any_database: str) -> None:
     assert found["PublishedTables"][0].fix.startswith("tidewire publish")
 
 
-def test_a_changed_migration_is_not_up_to_date(any_database: str) -> None:
-    migrated(any_database)
-    run(any_database, "delete from realtime.tidewire_migrations where version = 1 and half = 'pre'")
+def test_a_changed_migration_is_not_up_to_date(any_migrated_database: str) -> None:
+    run(any_migrated_database, "delete from realtime.tidewire_migrations where version = 1 and half = 'pre'")
 
-    (finding,) = complaints(look(any_database))["Migrations"]
+    (finding,) = complaints(look(any_migrated_database))["Migrations"]
     assert "migration 0001_pre_" in finding.message
 
 

@@ -16,8 +16,8 @@ import pytest
 from tests.support.gathering_proxy import GatheringProxy
 from tests.support.live_client import read_text
 from tests.support.log import execute
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, migrate, realtime, request, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, realtime, request, token
 from tests.support.sse_client import EventStream, SseClient
 from tests.support.waiting import wait_until
 from tests.support.websocket import RawClient, serving
@@ -41,8 +41,7 @@ FOLLOW = [
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         for table in TABLES:
             execute(
                 made,

@@ -13,8 +13,8 @@ from psycopg.conninfo import make_conninfo
 from tests.support.injection_corpus import CORPUS, MARK, Hostile
 from tests.support.injection_places import Sending
 from tests.support.log import execute
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, migrate, realtime, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, realtime, token
 from tests.support.statement_log import StatementLog
 from tidewire.postgres.embedded import EmbeddedPostgres
 
@@ -75,8 +75,7 @@ Make = Callable[[Hostile], Sending]
 
 @pytest.fixture(scope="module")
 def dsn(logging_server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(logging_server) as made:
-        migrate(made)
+    with fresh_migrated_database(logging_server) as made:
         execute(made, f"create role {LOGIN} superuser replication login password 'x'")
         yield made
     execute(logging_server.dsn(), f"drop role {LOGIN}")

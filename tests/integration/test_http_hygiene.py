@@ -17,8 +17,8 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from tests.support.log import execute
-from tests.support.postgres import fresh_database
-from tests.support.server import Answer, RealtimeServer, migrate, realtime, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import Answer, RealtimeServer, realtime, token
 from tests.support.websocket import LIMIT_S, RawClient, upgrade_request
 from tidewire.assemble import app_options
 from tidewire.model.errors import ConfigurationError
@@ -51,8 +51,7 @@ _addresses = map("198.51.{}.{}".format, count(), count(1))
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         execute(made, "create table notes (id int primary key)", "grant all on notes to anon, authenticated")
         yield made
 

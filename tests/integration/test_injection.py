@@ -20,8 +20,8 @@ import tidewire
 from tests.support.injection_corpus import CORPUS, FOREIGN, MARK, Hostile
 from tests.support.injection_places import OWN_COLUMNS, PLACES, Sending, in_url
 from tests.support.log import execute
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, migrate, realtime, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, realtime, token
 from tests.support.statement_log import OwnWords, Sent, StatementLog
 from tests.support.tables import open_pool
 from tidewire.postgres.embedded import EmbeddedPostgres
@@ -71,8 +71,7 @@ TABLES: Final = (
 
 @pytest.fixture(scope="module")
 def dsn(logging_server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(logging_server) as made:
-        migrate(made)
+    with fresh_migrated_database(logging_server) as made:
         execute(made, *TABLES)
         execute(made, f"create role {LOGIN} login password 'x' noinherit", f"grant {ROLES} to {LOGIN}")
         yield made

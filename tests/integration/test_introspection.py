@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.postgres import fresh_database, proxied
-from tests.support.server import RealtimeServer, migrate, realtime, token
+from tests.support.postgres import fresh_migrated_database, proxied
+from tests.support.server import RealtimeServer, realtime, token
 from tests.support.waiting import wait_until
 from tidewire.postgres.embedded import EmbeddedPostgres
 
@@ -16,8 +16,7 @@ PRODUCTION: dict[str, Any] = {"mode": "production", "cors_origins": ()}
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         yield made
 
 

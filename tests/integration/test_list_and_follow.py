@@ -21,16 +21,15 @@ WRITERS = 3
 
 
 @pytest.fixture
-def dsn(database: str) -> str:
-    migrate(database)
+def dsn(migrated_database: str) -> str:
     execute(
-        database,
+        migrated_database,
         "create table notes (id int primary key)",
         "create table other (id int primary key)",
         "grant select on notes, other to authenticated",
         "alter publication supabase_realtime add table notes, other",
     )
-    return database
+    return migrated_database
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.long_poll_client import LongPollClient
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, migrate, realtime, request, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, realtime, request, token
 from tests.support.waiting import wait_until
 from tidewire.postgres.embedded import EmbeddedPostgres
 
@@ -18,8 +18,7 @@ ROOM = "realtime:room"
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         yield made
 
 

@@ -49,44 +49,41 @@ def check(server: RealtimeServer) -> None:
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("path", ["direct", "asgi"])
 @pytest.mark.parametrize("prefix", ["", "/live"])
-def test_it_is_mounted_and_starts_with_the_first_request(database: str, prefix: str, path: str) -> None:
-    migrate(database)
-    tidewire = make_tidewire(database)
+def test_it_is_mounted_and_starts_with_the_first_request(migrated_database: str, prefix: str, path: str) -> None:
+    tidewire = make_tidewire(migrated_database)
     app = Starlette(routes=[Route("/hello", hello), Mount(prefix or "/", tidewire.app)])
     with serving_app(app, path=path) as server:
         assert server.get("/hello").body == b"hello"
-        assert walkers(database) == 0
+        assert walkers(migrated_database) == 0
         server.prefix = prefix
         check(server)
-        assert walkers(database) == 1
-    wait_until(lambda: walkers(database) == 0)  # Postgres lets go of the slot a moment after we hang up
+        assert walkers(migrated_database) == 1
+    wait_until(lambda: walkers(migrated_database) == 0)  # Postgres lets go of the slot a moment after we hang up
 
 
 @pytest.mark.timeout(60)
-def test_it_lives_as_long_as_the_application_that_mounts_it(database: str) -> None:
-    migrate(database)
-    tidewire = make_tidewire(database)
+def test_it_lives_as_long_as_the_application_that_mounts_it(migrated_database: str) -> None:
+    tidewire = make_tidewire(migrated_database)
     walking = []
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
         async with tidewire.lifespan(app):
-            walking.append(walkers(database))
+            walking.append(walkers(migrated_database))
             yield
 
     with serving_app(Starlette(routes=[Mount("/", tidewire.app)], lifespan=lifespan)) as server:
         check(server)
     assert walking == [1]
-    wait_until(lambda: walkers(database) == 0)  # Postgres lets go of the slot a moment after we hang up
+    wait_until(lambda: walkers(migrated_database) == 0)  # Postgres lets go of the slot a moment after we hang up
 
 
 @pytest.mark.timeout(60)
-def test_by_itself_it_follows_the_lifespan_of_its_server(database: str) -> None:
-    migrate(database)
-    with serving_app(make_tidewire(database).app, root_path="") as server:
-        assert walkers(database) == 1
+def test_by_itself_it_follows_the_lifespan_of_its_server(migrated_database: str) -> None:
+    with serving_app(make_tidewire(migrated_database).app, root_path="") as server:
+        assert walkers(migrated_database) == 1
         check(server)
-    wait_until(lambda: walkers(database) == 0)  # Postgres lets go of the slot a moment after we hang up
+    wait_until(lambda: walkers(migrated_database) == 0)  # Postgres lets go of the slot a moment after we hang up
 
 
 @pytest.mark.timeout(60)

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from tests.support.log import execute
-from tests.support.postgres import fresh_database, proxied
-from tests.support.server import Answer, RealtimeServer, SocketClient, migrate, realtime, token
+from tests.support.postgres import fresh_migrated_database, proxied
+from tests.support.server import Answer, RealtimeServer, SocketClient, realtime, token
 from tests.support.tables import open_pool
 from tests.support.waiting import wait_until
 from tidewire.model.errors import PostgresError
@@ -26,8 +26,7 @@ OK = {"status": "ok", "response": {}}
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         execute(
             made,
             'create policy "read" on realtime.messages for select to authenticated using (true)',
@@ -227,8 +226,7 @@ def test_while_messages_pour_in_none_is_lost_and_none_comes_twice(served: Realti
 
 
 def test_while_the_database_is_away_it_is_sent_and_not_kept(server: EmbeddedPostgres) -> None:
-    with fresh_database(server) as dsn, proxied(dsn) as proxy:
-        migrate(dsn)
+    with fresh_migrated_database(server) as dsn, proxied(dsn) as proxy:
         with realtime(proxy.dsn, slot="away") as served:
             service = token("service_role")
             with served.connect(apikey=service) as sender, served.connect(apikey=service) as listener:
@@ -248,12 +246,11 @@ def keeping(number: int, topic: str = "t", event: str = "e", ttl_s: int | None =
     return Keeping(topic, KeptBroadcast(str(uuid.uuid4()), event, str(number).encode(), binary=False), ttl_s)
 
 
-async def test_a_batch_is_one_transaction_and_keeps_its_order(any_database: str) -> None:
-    migrate(any_database)
-    async with open_pool(any_database) as pool:
+async def test_a_batch_is_one_transaction_and_keeps_its_order(any_migrated_database: str) -> None:
+    async with open_pool(any_migrated_database) as pool:
         source = PostgresKeptBroadcasts(pool)
         xid = await source.keep([keeping(number) for number in range(100)])  # nobody has opened the day
-        with psycopg.connect(any_database) as connection:
+        with psycopg.connect(any_migrated_database) as connection:
             found = connection.execute("select payload::int, xmin::text from realtime.messages order by inserted_at")
             assert found.fetchall() == [(number, str(xid)) for number in range(100)]
         kept = await source.read("t", since_ms=0, limit=25, most_bytes=2**20)
@@ -266,14 +263,13 @@ async def test_a_batch_is_one_transaction_and_keeps_its_order(any_database: str)
         for odd in (keeping(1, topic="a\0"), keeping(1, event="\ud800")):
             with pytest.raises(PostgresError):
                 await source.keep([odd])
-        assert len(rows(any_database, "t")) == 100
+        assert len(rows(any_migrated_database, "t")) == 100
 
 
-async def test_a_check_that_fails_is_no_missing_day(any_database: str) -> None:
-    migrate(any_database)
-    execute(any_database, "select realtime.tidewire_open_today()")
-    execute(any_database, "alter table realtime.messages add constraint short check (length(event) < 5)")
-    async with open_pool(any_database) as pool:
+async def test_a_check_that_fails_is_no_missing_day(any_migrated_database: str) -> None:
+    execute(any_migrated_database, "select realtime.tidewire_open_today()")
+    execute(any_migrated_database, "alter table realtime.messages add constraint short check (length(event) < 5)")
+    async with open_pool(any_migrated_database) as pool:
         with pytest.raises(PostgresError) as caught:
             await PostgresKeptBroadcasts(pool).keep([keeping(1, event="a secret event")])
     assert "secret" not in str(caught.value)

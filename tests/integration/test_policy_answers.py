@@ -20,7 +20,6 @@ from tests.support.policy_asking import (
     nobody,
     open_case,
 )
-from tests.support.server import migrate
 from tidewire.match.rule import Restriction
 from tidewire.model.change import ABSENT, Row
 from tidewire.postgres.policy_answers import PolicyAnswers
@@ -64,19 +63,17 @@ POLICIES = (
 
 
 @pytest.fixture
-def prepared(any_database: str) -> str:
+def prepared(any_migrated_database: str) -> str:
     """Return a database with the tables, on each version in turn."""
-    migrate(any_database)
-    execute(any_database, *SCHEMA)
-    return any_database
+    execute(any_migrated_database, *SCHEMA)
+    return any_migrated_database
 
 
 @pytest.fixture
-def bundled(database: str) -> str:
+def bundled(migrated_database: str) -> str:
     """Return the same on the bundled version, for what is decided outside of the database."""
-    migrate(database)
-    execute(database, *SCHEMA)
-    return database
+    execute(migrated_database, *SCHEMA)
+    return migrated_database
 
 
 # --- the same answers as from the table --------------------------------------------------------------------

@@ -31,19 +31,17 @@ from tidewire.postgres.pool import Pool
 
 
 @pytest.fixture
-def prepared(any_database: str) -> str:
+def prepared(any_migrated_database: str) -> str:
     """Return a database with the tables, on each version in turn."""
-    migrate(any_database)
-    execute(any_database, *SCHEMA)
-    return any_database
+    execute(any_migrated_database, *SCHEMA)
+    return any_migrated_database
 
 
 @pytest.fixture
-def bundled(database: str) -> str:
+def bundled(migrated_database: str) -> str:
     """Return the same on the bundled version, for what is decided outside of the database."""
-    migrate(database)
-    execute(database, *SCHEMA)
-    return database
+    execute(migrated_database, *SCHEMA)
+    return migrated_database
 
 
 # --- policies that fail ------------------------------------------------------------------------------------

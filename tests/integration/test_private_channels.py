@@ -12,8 +12,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.log import execute, fetch
-from tests.support.postgres import MakeLogin, fresh_database
-from tests.support.server import RealtimeServer, SocketClient, migrate, realtime, token
+from tests.support.postgres import MakeLogin, fresh_migrated_database
+from tests.support.server import RealtimeServer, SocketClient, realtime, token
 from tests.support.tables import open_pool, role_of
 from tests.support.tokens import NOW_S
 from tidewire.model.claims import Claims
@@ -57,8 +57,7 @@ POLICIES = (
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         execute(made, *POLICIES, "select realtime.tidewire_open_today()")
         yield made
 
@@ -320,13 +319,12 @@ def test_a_batch_may_name_only_so_many_private_topics(served: RealtimeServer) ->
 # --- the explanation -------------------------------------------------------------------------------------
 
 
-async def test_the_examples_of_the_explanation_run_and_say_what_it_says(any_database: str) -> None:
-    migrate(any_database)
+async def test_the_examples_of_the_explanation_run_and_say_what_it_says(any_migrated_database: str) -> None:
     text = (Path(__file__).parents[2] / "docs" / "explain" / "private-channels.md").read_text()
     for block in re.findall(r"^```sql\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-        execute(any_database, block)
+        execute(any_migrated_database, block)
     member = "7f3c1c1e-53b4-4a43-8f2c-0d4d6c4e9c11"
-    async with open_pool(any_database) as pool:
+    async with open_pool(any_migrated_database) as pool:
         policies = PostgresChannelPolicies(pool)
         for subject, topic, may_read, refusals in (
             (member, "room-7", True, (None, "unauthorized")),
@@ -344,23 +342,22 @@ async def test_the_examples_of_the_explanation_run_and_say_what_it_says(any_data
 # --- the database ------------------------------------------------------------------------------------------
 
 
-def test_without_todays_partition_everybody_is_told_so(any_database: str) -> None:
-    migrate(any_database)
-    execute(any_database, *POLICIES, "select realtime.tidewire_open_today()")
-    with realtime(any_database, slot="partitions") as served, connect(served) as client:
+def test_without_todays_partition_everybody_is_told_so(any_migrated_database: str) -> None:
+    execute(any_migrated_database, *POLICIES, "select realtime.tidewire_open_today()")
+    with realtime(any_migrated_database, slot="partitions") as served, connect(served) as client:
         client.join("realtime:hall", private=True, **ACK)
         partitions = fetch(
-            any_database,
+            any_migrated_database,
             "select string_agg(inhrelid::regclass::text, ', ') from pg_inherits"
             " where inhparent = 'realtime.messages'::regclass",
         )
-        execute(any_database, f"drop table {partitions}")
+        execute(any_migrated_database, f"drop table {partitions}")
         assert said(client, "hall", 1) == denied("missing_partition")
         expected = "MissingPartition: Realtime was unable to find the expected messages partition"
         assert refusal(client, "read-only") == expected
         path = "/api/broadcast/write-only/events/e?private=true"
         assert served.post(path, {"n": 1}, authorization=f"Bearer {user()}").status == 503
-        execute(any_database, "select realtime.tidewire_open_today()")
+        execute(any_migrated_database, "select realtime.tidewire_open_today()")
         assert said(client, "hall", 1) == OK
 
 

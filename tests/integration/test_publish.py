@@ -15,8 +15,6 @@ from psycopg import sql
 from tests.support.postgres import MakeLogin
 from tidewire.model.errors import ConfigurationError, MigrationError, MissingPrivilege, PostgresError, UnknownTable
 from tidewire.postgres.connection import connect
-from tidewire.postgres.migrate import apply, find_pending
-from tidewire.postgres.migration_files import read_migrations
 from tidewire.postgres.publish import Outcome, publish, withdraw
 from tidewire.postgres.table_names import find_tables, parse_tables
 
@@ -37,21 +35,20 @@ TABLES: LiteralString = """
 
 
 @pytest.fixture
-def migrated(database: str) -> Iterator[Connection]:
-    with prepared(database) as connection:
+def migrated(migrated_database: str) -> Iterator[Connection]:
+    with prepared(migrated_database) as connection:
         yield connection
 
 
 @pytest.fixture
-def any_migrated(any_database: str) -> Iterator[Connection]:
-    with prepared(any_database) as connection:
+def any_migrated(any_migrated_database: str) -> Iterator[Connection]:
+    with prepared(any_migrated_database) as connection:
         yield connection
 
 
 @contextmanager
 def prepared(dsn: str) -> Iterator[Connection]:
     with connect(dsn) as connection:
-        apply(connection, find_pending(connection, read_migrations()))
         connection.execute(TABLES)
         yield connection
 
@@ -195,8 +192,8 @@ class TestPublish:
                 add(connection, "todos")
         assert caught.value.hint == "run `tidewire migrate` first"
 
-    def test_a_table_in_use_changes_nothing(self, migrated: Connection, database: str) -> None:
-        with connect(database) as reader, reader.transaction():
+    def test_a_table_in_use_changes_nothing(self, migrated: Connection, migrated_database: str) -> None:
+        with connect(migrated_database) as reader, reader.transaction():
             reader.execute("select * from todos")
             with pytest.raises(PostgresError, match="publishing tables: canceling statement due to lock") as caught:
                 add(migrated, "loose", "todos", full=True)
@@ -206,15 +203,20 @@ class TestPublish:
 
 
 class TestPrivileges:
-    def test_the_publication_of_someone_else(self, migrated: Connection, database: str, make_login: MakeLogin) -> None:
-        with connect(make_login(database)) as stranger, pytest.raises(MissingPrivilege, match="owner postgres"):
+    def test_the_publication_of_someone_else(
+        self, migrated: Connection, migrated_database: str, make_login: MakeLogin
+    ) -> None:
+        with (
+            connect(make_login(migrated_database)) as stranger,
+            pytest.raises(MissingPrivilege, match="owner postgres"),
+        ):
             add(stranger, "todos")
         assert published(migrated) == []
 
     def test_tables_of_someone_else_are_all_named(
-        self, migrated: Connection, database: str, make_login: MakeLogin
+        self, migrated: Connection, migrated_database: str, make_login: MakeLogin
     ) -> None:
-        with connect(make_login(database)) as owner:
+        with connect(make_login(migrated_database)) as owner:
             migrated.execute(
                 sql.SQL("grant create on database {} to {}").format(
                     sql.Identifier(owner.info.dbname), sql.Identifier(owner.info.user)
@@ -254,33 +256,33 @@ class TestCommand:
         command = [sys.executable, "-m", "tidewire", "publish", *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=15)
 
-    def test_sentences_and_warnings(self, migrated: Connection, database: str) -> None:
-        done = self.run(database, "todos", "loose")
+    def test_sentences_and_warnings(self, migrated: Connection, migrated_database: str) -> None:
+        done = self.run(migrated_database, "todos", "loose")
         assert done.returncode == 0
         assert done.stdout.splitlines() == [
             "public.todos is published now (old rows: key columns)",
             "public.loose is published now (old rows: nothing)",
         ]
         assert done.stderr.startswith("warning UPDATE and DELETE on public.loose fail")
-        again = self.run(database, "--all", "--full")
+        again = self.run(migrated_database, "--all", "--full")
         assert again.returncode == 0
         assert "public.todos was published already (old rows complete)" in again.stdout
         assert again.stderr == ""
         assert published(migrated) == ["public.My Table", "public.events", "public.loose", "public.todos"]
 
-    def test_json(self, migrated: Connection, database: str) -> None:
-        done = self.run(database, "todos", "--json")
+    def test_json(self, migrated: Connection, migrated_database: str) -> None:
+        done = self.run(migrated_database, "todos", "--json")
         assert json.loads(done.stdout) == {
             "ok": True,
             "publication": "supabase_realtime",
             "tables": [{"table": "public.todos", "action": "added", "identity": "key", "warning": None}],
         }
-        removed = json.loads(self.run(database, "todos", "--remove", "--json").stdout)
+        removed = json.loads(self.run(migrated_database, "todos", "--remove", "--json").stdout)
         assert removed["tables"][0]["action"] == "removed"
         assert published(migrated) == []
 
-    def test_an_error_is_json_too(self, migrated: Connection, database: str) -> None:
-        refused = self.run(database, "todo", "--json")
+    def test_an_error_is_json_too(self, migrated: Connection, migrated_database: str) -> None:
+        refused = self.run(migrated_database, "todo", "--json")
         assert refused.returncode == 1
         report = json.loads(refused.stdout)
         assert (report["ok"], report["tables"]) == (False, [])
@@ -293,8 +295,8 @@ class TestCommand:
         assert refused.returncode == 1
         assert refused.stderr.startswith("error ConfigurationError: reading the command line: expected")
 
-    def test_an_unknown_table(self, migrated: Connection, database: str) -> None:
-        refused = self.run(database, "todo")
+    def test_an_unknown_table(self, migrated: Connection, migrated_database: str) -> None:
+        refused = self.run(migrated_database, "todo")
         assert refused.returncode == 1
         assert refused.stderr.splitlines() == [
             "error UnknownTable: looking for tables: expected them in this database, got no public.todo",

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.live_client import LiveClient
 from tests.support.log import execute, fetch
-from tests.support.server import RealtimeServer, migrate, realtime, token
+from tests.support.server import RealtimeServer, realtime, token
 from tests.support.sse_client import SseClient
 from tests.support.transports import connect
 from tests.support.waiting import wait_until
@@ -21,16 +21,15 @@ AGE_S = 0.01
 
 
 @pytest.fixture
-def dsn(database: str) -> str:
-    migrate(database)
+def dsn(migrated_database: str) -> str:
     for table in ("notes", "busy"):
         execute(
-            database,
+            migrated_database,
             f"create table {table} (id int generated always as identity primary key, text text)",
             f"grant select on {table} to anon",
             f"alter publication supabase_realtime add table {table}",
         )
-    return database
+    return migrated_database
 
 
 def let_the_window_go_by(dsn: str, joined: str) -> int:

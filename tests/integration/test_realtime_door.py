@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.postgres import fresh_database
-from tests.support.server import WEBSOCKET_CLASSES, RealtimeServer, SocketClient, migrate, realtime, serving_app, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import WEBSOCKET_CLASSES, RealtimeServer, SocketClient, realtime, serving_app, token
 from tests.support.tokens import OTHER_SECRET, sign
 from tests.support.waiting import wait_until
 from tests.support.websocket import TEXT, RawClient, upgrade_request
@@ -21,8 +21,7 @@ ROOM = "realtime:room"
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         yield made
 
 

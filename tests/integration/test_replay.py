@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from tests.support.log import execute
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, SocketClient, migrate, realtime, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, SocketClient, realtime, token
 from tests.support.tables import open_pool
 from tidewire.postgres.embedded import EmbeddedPostgres
 from tidewire.postgres.kept_broadcasts import PostgresKeptBroadcasts
@@ -20,8 +20,7 @@ ENOUGH = 2**30
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         execute(
             made,
             """create policy "rooms" on realtime.messages for select to authenticated
@@ -159,9 +158,8 @@ async def test_what_is_kept_is_bounded_in_number_and_bytes(dsn: str) -> None:
         assert told(await small.read("sized", since_ms=0, limit=25, most_bytes=ENOUGH)) == list("01234")
 
 
-async def test_only_private_broadcasts_that_have_not_expired_are_kept(any_database: str) -> None:
-    migrate(any_database)
-    execute(any_database, "select realtime.tidewire_open_today()")
+async def test_only_private_broadcasts_that_have_not_expired_are_kept(any_migrated_database: str) -> None:
+    execute(any_migrated_database, "select realtime.tidewire_open_today()")
     columns = "topic, extension, event, payload, private, expires_at, inserted_at"
     now = "(now() at time zone 'utc')"
     rows = {
@@ -174,8 +172,11 @@ async def test_only_private_broadcasts_that_have_not_expired_are_kept(any_databa
         "nameless": f"('t', 'broadcast', null, '1', true, null, {now})",
         "empty": f"('t', 'broadcast', 'empty', null, true, null, {now})",
     }
-    execute(any_database, *(f"insert into realtime.messages ({columns}) values {values}" for values in rows.values()))
-    async with open_pool(any_database) as pool:
+    execute(
+        any_migrated_database,
+        *(f"insert into realtime.messages ({columns}) values {values}" for values in rows.values()),
+    )
+    async with open_pool(any_migrated_database) as pool:
         source = PostgresKeptBroadcasts(pool)
         kept = await source.read("t", since_ms=0, limit=25, most_bytes=ENOUGH)
         assert [(each.event, each.body) for each in kept.broadcasts] == [("kept", b"1"), ("empty", b"null")]

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.support.log import execute
-from tests.support.server import RealtimeServer, SocketClient, migrate, realtime, token
+from tests.support.server import RealtimeServer, SocketClient, realtime, token
 
 ADA, BOB = (f"00000000-0000-4000-8000-00000000{name}" for name in ("ada0", "b0b0"))
 TABLES = {
@@ -21,17 +21,16 @@ TABLES = {
 
 
 @pytest.fixture(params=TABLES)
-def dsn(request: pytest.FixtureRequest, database: str) -> str:
-    migrate(database)
+def dsn(request: pytest.FixtureRequest, migrated_database: str) -> str:
     execute(
-        database,
+        migrated_database,
         "create table notes (id int primary key, owner uuid)",
         "grant select on notes to authenticated",
         "alter publication supabase_realtime add table notes",
     )
     if policy := TABLES[request.param]:
-        execute(database, "alter table notes enable row level security", policy)
-    return database
+        execute(migrated_database, "alter table notes enable row level security", policy)
+    return migrated_database
 
 
 @contextmanager

@@ -18,10 +18,9 @@ FAST_CLIENTS = {"TIDEWIRE_EVENTS_PER_S_PER_CONNECTION": "100000"}
 
 
 @pytest.fixture
-def dsn(database: str) -> str:
-    migrate(database)
-    execute(database, *TABLE)
-    return database
+def dsn(migrated_database: str) -> str:
+    execute(migrated_database, *TABLE)
+    return migrated_database
 
 
 @contextmanager

@@ -21,10 +21,9 @@ LAG = f"select pg_current_wal_flush_lsn() - confirmed_flush_lsn from pg_replicat
 
 
 @pytest.fixture
-def dsn(database: str) -> str:
-    migrate(database)
-    execute(database, *TABLE)
-    return database
+def dsn(migrated_database: str) -> str:
+    execute(migrated_database, *TABLE)
+    return migrated_database
 
 
 def insert(dsn: str, *numbers: int) -> None:

@@ -27,6 +27,12 @@ from tests.support.row_security import (
 from tests.support.tables import role_of
 
 
+@pytest.fixture
+def database(migrated_database: str) -> str:
+    """Return a migrated database; `breakable` stands in front of the same."""
+    return migrated_database
+
+
 @pytest.fixture(params=OWN)
 def own(request: pytest.FixtureRequest) -> str:
     """Return the statement for a policy by which everybody sees their own rows, compiled or asked about."""

@@ -50,6 +50,12 @@ ONLY_POSTGRES = {
 }
 
 
+@pytest.fixture
+def database(migrated_database: str) -> str:
+    """Return a migrated database; `breakable` stands in front of the same."""
+    return migrated_database
+
+
 @pytest.mark.parametrize("statements", ONLY_POSTGRES.values(), ids=ONLY_POSTGRES)
 def test_what_only_postgres_can_judge_is_judged_on_the_row_in_the_log(
     database: str, breakable: BreakableProxy, statements: tuple[str, ...]

@@ -87,6 +87,17 @@ CASES = {
 }
 
 
+@pytest.fixture
+def database(migrated_database: str) -> str:
+    """Return a migrated database; `breakable` stands in front of the same."""
+    return migrated_database
+
+
+@pytest.fixture
+def any_database(any_migrated_database: str) -> str:
+    return any_migrated_database
+
+
 def write_three(stage: Stage, first: int) -> None:
     stage.insert(first, ADA)
     stage.insert(first + 1, BOB)

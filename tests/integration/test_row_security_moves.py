@@ -24,6 +24,12 @@ from tests.support.row_security import (
 OPEN = "alter table notes disable row level security"
 
 
+@pytest.fixture
+def database(migrated_database: str) -> str:
+    """Return a migrated database; `breakable` stands in front of the same."""
+    return migrated_database
+
+
 @pytest.fixture(params=OWN)
 def own(request: pytest.FixtureRequest) -> str:
     return f"create policy own on notes for select using ({OWN[request.param]})"

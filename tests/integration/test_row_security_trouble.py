@@ -30,6 +30,12 @@ OTHER = (
 )
 
 
+@pytest.fixture
+def database(migrated_database: str) -> str:
+    """Return a migrated database; `breakable` stands in front of the same."""
+    return migrated_database
+
+
 @pytest.fixture(params=OWN)
 def own(request: pytest.FixtureRequest) -> str:
     return policy(OWN[request.param])

@@ -93,11 +93,9 @@ async def test_within_a_transaction_nothing_moves(any_database: str) -> None:
 
 
 @pytest.fixture
-def migrated(any_database: str) -> str:
-    with connect(any_database) as connection:
-        apply(connection, find_pending(connection, read_migrations()))
-    execute(any_database, *PARTED, "create type mood as enum ('sad')", FOLLOWED)
-    return any_database
+def migrated(any_migrated_database: str) -> str:
+    execute(any_migrated_database, *PARTED, "create type mood as enum ('sad')", FOLLOWED)
+    return any_migrated_database
 
 
 TOLD = [

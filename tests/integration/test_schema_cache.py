@@ -257,16 +257,14 @@ async def test_without_any_value_the_failure_is_told(any_database: str) -> None:
 
 
 @pytest.fixture
-def migrated(any_database: str) -> str:
-    with connect(any_database) as connection:
-        apply(connection, find_pending(connection, read_migrations()))
+def migrated(any_migrated_database: str) -> str:
     execute(
-        any_database,
+        any_migrated_database,
         "create table t (id int primary key)",
         "create type mood as enum ('sad')",
         f"create publication {PUBLICATION} for table t",
     )
-    return any_database
+    return any_migrated_database
 
 
 TOLD = [

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.certificate import self_signed
 from tests.support.command import COMMAND, complaint, environment, run
-from tests.support.server import SocketClient, migrate, request, token
+from tests.support.server import SocketClient, request, token
 from tests.support.tokens import SECRET
 from tests.support.waiting import wait_until
 from tests.support.websocket import RawClient
@@ -76,9 +76,8 @@ def serving(*arguments: str, folder: Path, database_url: str | None = None, **va
 
 
 @pytest.fixture
-def dsn(database: str) -> str:
-    migrate(database)
-    return database
+def dsn(migrated_database: str) -> str:
+    return migrated_database
 
 
 @pytest.mark.timeout(90)

@@ -9,8 +9,8 @@ import pytest
 
 from tests.integration.test_resume import ADA, BOB, TABLES, writing
 from tests.support.log import execute
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, SocketClient, migrate, realtime, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, SocketClient, realtime, token
 from tidewire.postgres.embedded import EmbeddedPostgres
 
 SESSION = "5f1c2a4e-7d0b-4b43-9d5e-0c7c1e2f3a4b"
@@ -18,7 +18,6 @@ WISH = {"event": "INSERT", "schema": "public", "table": "notes"}
 
 
 def prepare(dsn: str, policy: str = "") -> None:
-    migrate(dsn)
     execute(
         dsn,
         "create table notes (id int primary key, owner uuid)",
@@ -30,14 +29,14 @@ def prepare(dsn: str, policy: str = "") -> None:
 
 
 @pytest.fixture(params=TABLES)
-def guarded(request: pytest.FixtureRequest, database: str) -> str:
-    prepare(database, TABLES[request.param])
-    return database
+def guarded(request: pytest.FixtureRequest, migrated_database: str) -> str:
+    prepare(migrated_database, TABLES[request.param])
+    return migrated_database
 
 
 @pytest.fixture(scope="module")
 def shared(server: EmbeddedPostgres) -> Iterator[tuple[RealtimeServer, str]]:
-    with fresh_database(server) as dsn:
+    with fresh_migrated_database(server) as dsn:
         prepare(dsn)
         with realtime(dsn, slot="sessions") as running:
             yield running, dsn

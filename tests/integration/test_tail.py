@@ -14,14 +14,18 @@ pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture
-def shop(database: str) -> str:
+def shop(migrated_database: str) -> str:
     """A migrated database with a published table and a durable slot that stands at the beginning."""
-    assert run("migrate", database_url=database).returncode == 0
-    execute(database, "create table orders (id bigint primary key, note text, price numeric)")
-    execute(database, "create table stock (id bigint primary key)")
-    assert run("publish", "orders", "stock", "--full", database_url=database).returncode == 0
-    assert run("tail", "--durable", "--once", database_url=database).returncode == 0
-    return database
+    execute(
+        migrated_database,
+        "create table orders (id bigint primary key, note text, price numeric)",
+        "create table stock (id bigint primary key)",
+        "alter table orders replica identity full",
+        "alter table stock replica identity full",
+        "alter publication supabase_realtime add table orders, stock",
+    )
+    assert run("tail", "--durable", "--once", database_url=migrated_database).returncode == 0
+    return migrated_database
 
 
 def execute(dsn: str, *statements: str) -> None:

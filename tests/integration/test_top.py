@@ -8,16 +8,15 @@ import psycopg
 import pytest
 
 from tests.support.command import complaint, run, running
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, migrate, realtime, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, realtime, token
 from tests.support.waiting import wait_until
 from tidewire.postgres.embedded import EmbeddedPostgres
 
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         yield made
 
 

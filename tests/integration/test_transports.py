@@ -12,8 +12,8 @@ import pytest
 
 from tests.support.live_client import LiveClient
 from tests.support.log import execute
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, migrate, realtime, request, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, realtime, request, token
 from tests.support.transports import ADDRESSES, PATHS, connect
 from tests.support.waiting import wait_until
 from tests.support.websocket import RawClient, upgrade_request
@@ -28,8 +28,7 @@ Connect = Callable[..., LiveClient]
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         execute(
             made,
             "create table notes (id int primary key, owner uuid)",

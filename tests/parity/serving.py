@@ -10,9 +10,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support import command, tokens
+from tests.support import tokens
 from tests.support.command import COMMAND, environment
-from tests.support.postgres import fresh_database, open_folder
+from tests.support.postgres import fresh_migrated_database, open_folder
 from tests.support.waiting import wait_until
 from tidewire.postgres.embedded import EmbeddedPostgres
 
@@ -103,10 +103,8 @@ class TidewireServer:
 
 @contextmanager
 def serving(postgres: EmbeddedPostgres, **variables: str) -> Iterator[TidewireServer]:
-    """Prepare a database as the documentation says, and serve it, with further settings as variables."""
-    with fresh_database(postgres) as dsn, open_folder() as folder:
-        migrated = command.run("migrate", database_url=dsn)
-        assert migrated.returncode == 0, migrated
+    """Serve a migrated database, with further settings as variables."""
+    with fresh_migrated_database(postgres) as dsn, open_folder() as folder:
         running = TidewireServer(dsn, folder, **variables)
         try:
             running.start()

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from msgspec import Struct
 
-from tests.support.postgres import fresh_database
-from tests.support.server import migrate
+from tests.support.postgres import fresh_migrated_database
 from tidewire.accounts.refusals import AccountRefused
 from tidewire.accounts.sessions import first_token, hash_token
 from tidewire.postgres.account_sessions import AccountSessions, NewSession, Scope
@@ -184,8 +183,11 @@ class SessionsMachine(RuleBasedStateMachine):
 
 @pytest.fixture
 def machine(server: EmbeddedPostgres) -> Iterator[type[SessionsMachine]]:
-    with fresh_database(server) as dsn, asyncio.Runner() as runner, psycopg.connect(dsn, autocommit=True) as connection:
-        migrate(dsn)
+    with (
+        fresh_migrated_database(server) as dsn,
+        asyncio.Runner() as runner,
+        psycopg.connect(dsn, autocommit=True) as connection,
+    ):
         pool = Pool(dsn)
 
         class Connected(SessionsMachine):

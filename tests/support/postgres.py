@@ -1,10 +1,12 @@
 """Real Postgres servers for tests: shared ones, throw-away ones with their own settings, a fresh database per test.
 
 `server` is the bundled version; `any_server` runs a test once per version. `database` and `any_database` are connection
-strings of an empty database for the superuser, over the unix socket.
+strings of an empty database for the superuser, over the unix socket; `migrated_database` and `any_migrated_database` of
+one in which `tidewire migrate` has been run.
 """
 
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -21,6 +23,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.support.proxy import BreakableProxy
+from tests.support.server import migrate
 from tidewire.postgres.embedded import EmbeddedPostgres
 from tidewire.postgres.embedded_process import Postmaster, running
 
@@ -38,7 +41,10 @@ LOGGED = {
 }
 DROP_LIMIT_S = 10.0
 TEMPORARY = "/tmp"  # noqa: S108 - mkdtemp makes the folders; a socket path must be short
+MEMORY = "/dev/shm"  # noqa: S108 - the same; creating and dropping a database takes half the time here
+MEMORY_NEEDED_BYTES = 4 * 2**30
 FOLDER_PREFIX = "tw-"
+MIGRATED = "migrated"
 ORPHAN_AGE_S = 900.0
 
 MakeServer = Callable[..., EmbeddedPostgres]
@@ -56,7 +62,7 @@ def require(*, present: bool, what: str) -> None:
 @contextmanager
 def open_folder() -> Iterator[Path]:
     """Make a folder with a short name that every account may enter, unlike pytest's own ones."""
-    folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=TEMPORARY))
+    folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=_parent()))
     folder.chmod(0o755)
     try:
         yield folder
@@ -69,6 +75,18 @@ def folder() -> Iterator[Path]:
     """Return an empty folder with a short name, for servers and sockets."""
     with open_folder() as made:
         yield made
+
+
+def _parent() -> str:
+    """Return where to make folders: in memory, on a machine that has plenty of it."""
+    try:
+        found = os.statvfs(MEMORY)
+        (available,) = re.findall(r"MemAvailable: *(\d+) kB", Path("/proc/meminfo").read_text())
+    except (OSError, ValueError):
+        return TEMPORARY
+    free_bytes = min(found.f_bavail * found.f_frsize, int(available) * 1024)
+    runs_programs = not found.f_flag & os.ST_NOEXEC
+    return MEMORY if runs_programs and free_bytes >= MEMORY_NEEDED_BYTES else TEMPORARY
 
 
 class Templates:
@@ -97,7 +115,8 @@ def programs_folder(version: str) -> str | None:
 
 @pytest.fixture(scope="session")
 def templates() -> Iterator[Templates]:
-    _stop_orphans()
+    for parent in (TEMPORARY, MEMORY):
+        _stop_orphans(Path(parent))
     with open_folder() as root:
         yield Templates(root)
 
@@ -117,9 +136,9 @@ def live(data_dir: Path) -> Postmaster:
     return found
 
 
-def _stop_orphans() -> None:
+def _stop_orphans(parent: Path) -> None:
     """Stop servers of earlier test runs that were killed: unused, and older than any test may run."""
-    for data_dir in Path(TEMPORARY).glob(f"{FOLDER_PREFIX}*/server"):
+    for data_dir in parent.glob(f"{FOLDER_PREFIX}*/server"):
         postmaster = running(data_dir / "pgdata") if os.access(data_dir / "users.lock", os.W_OK) else None
         if postmaster and time.time() - (data_dir / "pgdata" / "postmaster.pid").stat().st_ctime > ORPHAN_AGE_S:
             with EmbeddedPostgres(data_dir):  # joins it; if we are the only user, leaving stops it
@@ -191,12 +210,41 @@ def any_database(any_server: EmbeddedPostgres) -> Iterator[str]:
         yield dsn
 
 
+@pytest.fixture
+def migrated_database(server: EmbeddedPostgres) -> Iterator[str]:
+    """Return the connection string of a migrated database on the bundled version."""
+    with fresh_migrated_database(server) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def any_migrated_database(any_server: EmbeddedPostgres) -> Iterator[str]:
+    """Return the connection string of a migrated database, on each version in turn."""
+    with fresh_migrated_database(any_server) as dsn:
+        yield dsn
+
+
 @contextmanager
-def fresh_database(server: EmbeddedPostgres) -> Iterator[str]:
+def fresh_migrated_database(server: EmbeddedPostgres) -> Iterator[str]:
+    """Do as `fresh_database`, and have it migrated: once per server, of which every such database is a copy."""
+    with psycopg.connect(server.dsn(), autocommit=True) as admin:
+        made = admin.execute("select from pg_database where datname = %s and not datallowconn", [MIGRATED]).fetchone()
+        if made is None:
+            admin.execute(sql.SQL("create database {} template template0").format(sql.Identifier(MIGRATED)))
+            migrate(server.dsn(MIGRATED))
+            admin.execute(sql.SQL("alter database {} allow_connections false").format(sql.Identifier(MIGRATED)))
+    with fresh_database(server, template=MIGRATED) as dsn:
+        yield dsn
+
+
+@contextmanager
+def fresh_database(server: EmbeddedPostgres, *, template: str = "template0") -> Iterator[str]:
     """Create a database and drop it afterwards, with the replication slots that the test left in it."""
     name = f"t_{secrets.token_hex(6)}"
+    # by copying files: without fsync that takes half the time of writing every page of the template into the log
+    create = sql.SQL("create database {} template {} strategy file_copy")
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
-        admin.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
+        admin.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
     try:
         yield server.dsn(name)
     finally:

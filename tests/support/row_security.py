@@ -255,8 +255,8 @@ def wish(event: str = "*", table: str = "notes", **more: Any) -> dict[str, Any]:
 
 @contextmanager
 def staged(dsn: str, *statements: str, proxy: BreakableProxy | None = None, **settings: Any) -> Iterator[Stage]:
-    """Prepare the database, run the statements, and serve it; through a proxy, the stage can hold the server up."""
-    migrate(dsn)
+    """Run the statements in a migrated database, and serve it; through a proxy, the stage can hold the server up."""
+    migrate(dsn)  # where it is a copy of one that was migrated there is nothing left to do
     with psycopg.connect(dsn, autocommit=True) as admin, ExitStack() as stack:
         run(
             admin,

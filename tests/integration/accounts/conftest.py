@@ -5,15 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.accounts import PLENTY, Mailbox
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, migrate, realtime
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, realtime
 from tidewire.postgres.embedded import EmbeddedPostgres
 
 
 @pytest.fixture(scope="package")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         yield made
 
 

@@ -11,8 +11,8 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from tests.support.accounts import PASSWORD, SITE, call, claims_of, email, refresh, refused, sign_up
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, migrate, realtime, request, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, realtime, request, token
 from tidewire.postgres.embedded import EmbeddedPostgres
 
 
@@ -103,8 +103,7 @@ class TestTheDoor:
         assert call(served, "GET", "/settings").json["external"]["anonymous_users"] is True
 
     def test_without_its_tables_it_says_so(self, server: EmbeddedPostgres) -> None:
-        with fresh_database(server) as made:
-            migrate(made)
+        with fresh_migrated_database(server) as made:
             with psycopg.connect(made) as connection:
                 connection.execute("drop table auth.users cascade")
             with realtime(made, slot="no_tables") as served:
