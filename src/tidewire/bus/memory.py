@@ -8,11 +8,15 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Self
+from typing import Final, Self
 
 from tidewire.bus.past import Past, cost_bytes
 from tidewire.model.errors import BusError, SubscriberLagged
 from tidewire.ports import CHANGES, Envelope
+
+TURN_BYTES: Final = 16 * 1024
+"""What a publisher gives a subscriber before it waits for a turn: a few milliseconds of small transactions. When the
+turns of the loop are long, one message in each would leave the present further behind with every second."""
 
 
 class MemoryBus:
@@ -97,8 +101,8 @@ class MemoryBus:
         return past
 
     async def _give_turn(self, topic: str) -> None:
-        """Let the loop run if someone still holds the message before: a publisher that never waits would starve it."""
-        if any(subscriber.held_bytes for subscriber in self._subscribers.get(topic, ())):
+        """Let the loop run if someone holds a turn's work already: a publisher that never waits would starve it."""
+        if any(subscriber.held_bytes >= TURN_BYTES for subscriber in self._subscribers.get(topic, ())):
             await asyncio.sleep(0)
 
     async def _wait_for_room(self, topic: str, cost: int) -> None:
