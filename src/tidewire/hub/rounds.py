@@ -12,7 +12,6 @@ from typing import Final
 from msgspec import Struct
 
 from tidewire.hub.change_frames import ChangeFrames, is_whole
-from tidewire.hub.fanout import TURN
 from tidewire.hub.guards import RULES_PREFIX, Guards
 from tidewire.hub.history import PAGE, History
 from tidewire.hub.lanes import admit
@@ -25,10 +24,15 @@ from tidewire.model.errors import SubscriberLagged
 from tidewire.model.position import Seen
 from tidewire.ports import Visibility
 
-OUT_AT_ONCE: Final = 50
+OUT_AT_ONCE: Final = 25
 """How many get out in one step: each begins to follow what comes, and meanwhile nobody else has a turn."""
 CHANGES_AT_ONCE: Final = 200
-"""How many changes are matched, and asked about, at once."""
+"""How many changes are asked about at once."""
+MATCHED_IN_A_TURN: Final = 50
+TOLD_IN_A_TURN: Final = 40
+"""After so many the others have their turns, some 2 ms."""
+TURNS_OF_OTHERS: Final = 2
+"""The past waits: whoever wants to come in, and what commits now, have two turns of the loop for each of a round's."""
 BEHIND_POLL_S: Final = 0.02
 BEHIND_S: Final = 30.0
 """How long we wait for the log to come to where a list was read; positions are clients' texts, and may say anything."""
@@ -64,6 +68,7 @@ class Round:
         self._place: Place = (0, -1)
         self._passed = 0
         self._is_open = True
+        self._matched = 0
         self._told = 0
         self._unlooked = 0
         """How many events have gone by since it was looked who has left."""
@@ -99,7 +104,7 @@ class Round:
                     for part in _parts(page):
                         await self._walk(part)
                         if len(page) == PAGE or part[-1] is not page[-1]:
-                            await asyncio.sleep(0)
+                            await _give_way()
                     # Close to the end it looks again at once: each turn of others brings more to tell, for ever.
                 else:
                     await self._let_out(written)
@@ -112,7 +117,13 @@ class Round:
 
     async def _walk(self, part: Page) -> None:
         """Match some messages, ask once about all that only Postgres can tell, and tell."""
-        found = [await self._look(sequence, item) for sequence, item in part]
+        found = []
+        for sequence, item in part:
+            found.append(await self._look(sequence, item))
+            self._matched += 1 if isinstance(item, Resync) else len(item.events)
+            if self._matched >= MATCHED_IN_A_TURN:
+                self._matched = 0
+                await _give_way()
         candidates = [each for message in found for each, _ in message.candidates]
         await admit([finding for each in candidates for finding in each.findings], self._parts.visibility)
         answers = iter(await self._parts.visibility.visible([ask for each in candidates for ask in each.asks]))
@@ -212,8 +223,8 @@ class Round:
                     if receiver.is_full:
                         self._full.add(traveller)
                     self._told += 1
-                    if self._told % TURN == 0:
-                        await asyncio.sleep(0)
+                    if self._told % TOLD_IN_A_TURN == 0:
+                        await _give_way()
 
     # --- at the end --------------------------------------------------------------------------------------------
 
@@ -242,6 +253,11 @@ class Round:
             self._matcher.remove(start.wanted.id)
             if start.seen is not None:
                 self._lists.pop((traveller, start.seen), None)
+
+
+async def _give_way() -> None:
+    for _ in range(TURNS_OF_OTHERS):
+        await asyncio.sleep(0)
 
 
 def _parts(page: Page) -> Iterator[Page]:

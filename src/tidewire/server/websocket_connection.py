@@ -5,7 +5,6 @@ Knows neither HTTP nor ASGI. An idle connection has no task, queue or timer; whi
 
 import asyncio
 import os
-from functools import partial
 from socket import SO_SNDBUF, SOL_SOCKET
 from typing import ClassVar, cast
 
@@ -204,15 +203,16 @@ class WebSocketConnection(asyncio.Protocol):
                 log.exception("websocket_receiver_failed")
                 self.close(_FAILED)
 
-    def eof_received(self) -> None:
-        """The peer has hung up. The transport closes itself, but would wait for ever for a peer that reads nothing."""
+    def eof_received(self) -> bool:
+        """The peer has hung up. A transport would close itself now, all of a crowd's in one turn; TLS insists on it."""
         self._hang_up()
+        return self._fileno >= 0
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever broke it, it is over
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        self._hang_up_done()
+        self._end()
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -295,32 +295,38 @@ class WebSocketConnection(asyncio.Protocol):
         self._limit_closing()
 
     def _hang_up(self) -> None:
-        """Close the socket once everything is sent; nobody is told anything after this."""
+        """Send and say nothing more from now on; close the socket once everything is sent."""
         if self._fileno < 0 or self._transport.get_write_buffer_size():  # TLS has its own goodbye to wait for
             self._limit_closing()
-        self._transport.close()
-        self._hang_up_done()
+        self._end()
 
     def _hang_up_gently(self) -> None:
         """Let a peer that is still sending read our close: closing over unread bytes would reset the connection."""
         if self._transport.can_write_eof():
             self._transport.write_eof()
             self.resume_reading()
-            self._tell_closed()
+            self._farewells.tell(self._part)
         else:
             self._hang_up()
 
-    def _hang_up_done(self) -> None:
-        self._state = _CLOSED
-        self._collected = None
-        self._collected_bytes = 0
-        self._tell_closed()
+    def _end(self) -> None:
+        if self._state != _CLOSED:
+            self._state = _CLOSED
+            self._collected = None
+            self._collected_bytes = 0
+            self._farewells.tell(self._part)
 
     def _limit_closing(self) -> None:
         if self._deadline is None:
             self._deadline = asyncio.get_running_loop().call_later(CLOSE_LIMIT_S, self._transport.abort)
 
-    def _tell_closed(self) -> None:
+    def _part(self) -> None:
+        """Do what takes time at the end, when it is our turn: close the socket, unless it is still read, and tell.
+
+        Whoever is the receiver by now is told: an application may have taken over while this waited.
+        """
         receiver, self._receiver = self._receiver, None
+        if self._state == _CLOSED and not self._transport.is_closing():
+            self._transport.close()
         if receiver is not None:
-            self._farewells.tell(partial(receiver.on_closed, self._code))
+            receiver.on_closed(self._code)

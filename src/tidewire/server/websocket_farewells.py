@@ -1,6 +1,7 @@
-"""Tells receivers that their connection is over: at once, but when thousands end at the same moment, some in each turn.
+"""Parts with connections that are over: at once, but when thousands end at the same moment, with some in each turn.
 
-A network that breaks ends them all in one turn of the loop, and tidying up after them would hold up everybody else.
+A network that breaks ends them all in one turn of the loop. Closing their sockets, and tidying up after them, would hold
+up everybody else.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import structlog
 log = structlog.get_logger()
 
 IN_A_TURN: Final = 32
-"""Some 2 ms."""
+"""Some 2 ms, with closing the socket."""
 
 
 class Farewells:
@@ -25,16 +26,16 @@ class Farewells:
         self._left = IN_A_TURN
         self._is_due = False
 
-    def tell(self, on_closed: Callable[[], None]) -> None:
+    def tell(self, part: Callable[[], None]) -> None:
         """Call it, now or in one of the next turns of the running loop."""
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self._turn)
         if self._left and not self._waiting:
             self._left -= 1
-            on_closed()
+            part()
         else:
-            self._waiting.append(on_closed)
+            self._waiting.append(part)
 
     def _turn(self) -> None:
         self._left = IN_A_TURN
