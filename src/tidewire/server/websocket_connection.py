@@ -203,7 +203,7 @@ class WebSocketConnection(asyncio.Protocol):
                 log.exception("websocket_receiver_failed")
                 self.close(_FAILED)
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool | None:
         """The peer has hung up. A transport would close itself now, all of a crowd's in one turn; TLS insists on it."""
         self._hang_up()
         return self._fileno >= 0

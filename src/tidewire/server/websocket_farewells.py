@@ -1,7 +1,7 @@
 """Parts with connections that are over: at once, but when thousands end at the same moment, with some in each turn.
 
-A network that breaks ends them all in one turn of the loop. Closing their sockets, and tidying up after them, would hold
-up everybody else.
+A network that breaks ends them all in one turn of the loop. To close their sockets, and to tidy up after them, would
+hold up everybody else.
 """
 
 import asyncio
