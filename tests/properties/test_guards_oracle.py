@@ -160,6 +160,7 @@ Told = tuple[int, str, bool | None]
     writes=writes,
     full=st.booleans(),
     strict=st.booleans(),
+    sorted_early=st.booleans(),
 )
 def test_indexes_show_the_same_as_asking_for_everybody(
     *,
@@ -169,20 +170,22 @@ def test_indexes_show_the_same_as_asking_for_everybody(
     writes: list[tuple[str, Row, Row]],
     full: bool,
     strict: bool,
+    sorted_early: bool,
 ) -> None:
     relation = table(full=full)
     guard = Guard(relation, hides_deletions=strict)
+    guards = [guard] if sorted_early else []
     matcher = Matcher()
     changes = [change_of(relation, number, *write) for number, write in enumerate(writes)]
     for number, reader in enumerate(readers):
         if not late[number]:
-            add(matcher, number, reader)
+            add(matcher, number, reader, guards)
     guard.add("one", rule_of("one", stances["one"], relation))
     check(matcher, guard, stances, {n: r for n, r in enumerate(readers) if not late[n]}, changes, known={"one"})
     guard.add("two", rule_of("two", stances["two"], relation))
     for number, reader in enumerate(readers):
         if late[number]:
-            add(matcher, number, reader)
+            add(matcher, number, reader, guards)
     check(matcher, guard, stances, dict(enumerate(readers)), changes)
     for number in range(0, len(readers), 2):
         matcher.remove(number)
@@ -307,7 +310,7 @@ def rule_of(role: str, stance: Stance, relation: Relation) -> Rule:
     return Rule(role, access, Restriction("drawn", read), compiled)
 
 
-def add(matcher: Matcher, number: int, reader: Reader) -> None:
+def add(matcher: Matcher, number: int, reader: Reader, guards: Sequence[Guard]) -> None:
     conditions = parse_filter(reader.filter)
     wish = Subscription(
         id=number,
@@ -325,7 +328,7 @@ def add(matcher: Matcher, number: int, reader: Reader) -> None:
         moves=reader.moves,
     )
     locales = {("public", "t"): dict.fromkeys(NAMES, "C")}
-    assert not matcher.add(wish, row_filter(conditions, locales) if reader.filter else None)
+    assert not matcher.add(wish, row_filter(conditions, locales) if reader.filter else None, guards)
 
 
 def test_the_judge_of_a_rule_and_the_brute_force_agree() -> None:

@@ -2,11 +2,18 @@
 
 import asyncio
 
+import pytest
+
 from tidewire.hub.guards import Guards
+from tidewire.match import audiences
+from tidewire.match.matcher import Matcher
 from tidewire.match.rule import Rule
+from tidewire.match.stand import Stand
+from tidewire.match.subscription import Audience, Subscription
 from tidewire.model.errors import QueryCanceled
 from tidewire.model.relation import Column, PgType, Relation
-from tidewire.testing.tables import ScriptedRules
+from tidewire.testing.rows import inserted
+from tidewire.testing.tables import ScriptedRules, opaque_rule
 
 KEY = (Column("id", PgType(23, "int4"), identity=True, primary=True),)
 TODOS, NOTES = Relation(1, "public", "todos", "full", KEY), Relation(2, "public", "notes", "full", KEY)
@@ -90,3 +97,54 @@ async def test_another_table_does_not_wait() -> None:
         await guards.load(NOTES, ["anon"])
         rules.may_answer.set()
     assert rules.asked == 2
+
+
+async def loaded() -> Guards:
+    """Return the guards of two tables whose policies only Postgres can judge."""
+    rules = ScriptedRules()
+    guards = Guards(rules)
+    for relation in (TODOS, NOTES):
+        rules.rules[relation.name] = opaque_rule("anon", relation)
+        await guards.load(relation, ["anon"])
+    return guards
+
+
+def follower(number: int) -> Subscription:
+    return Subscription(
+        id=number,
+        connection=number,
+        topic="realtime:room",
+        wire_id=1,
+        schema="public",
+        table="todos",
+        event="*",
+        filter="",
+        select=None,
+        audience=Audience("anon"),
+        claims={"sub": f"user {number}"},
+    )
+
+
+async def test_readers_are_sorted_by_known_rules_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first change of a table would otherwise sort all of a crowd at once."""
+    placed: list[Audience] = []
+
+    class Noted(Stand):
+        def __init__(self, audience: Audience, rule: Rule) -> None:
+            placed.append(audience)
+            super().__init__(audience, rule)
+
+    monkeypatch.setattr(audiences, "Stand", Noted)
+    guards, matcher = await loaded(), Matcher()
+    for number in range(10):
+        matcher.add(follower(number), None, guards.of("public", "todos"))
+        assert len(placed) == number + 1
+    (finding,) = matcher.match([inserted(TODOS, ("1",))], guards.by_table).findings
+    assert len(finding.deferred[0].seats) == len(placed) == 10
+
+
+async def test_guards_are_found_by_the_names_of_a_subscription() -> None:
+    guards = await loaded()
+    names = (("public", "todos"), ("public", "*"), ("*", "notes"), ("private", "*"), ("public", "other"))
+    found = [[guard.relation.name for guard in guards.of(*each)] for each in names]
+    assert found == [["todos"], ["todos", "notes"], ["notes"], [], []]

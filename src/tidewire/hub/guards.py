@@ -6,7 +6,7 @@ before is still judged by the old ones. What they say is for match/ to know.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final
 from weakref import WeakValueDictionary
@@ -15,6 +15,7 @@ import structlog
 
 from tidewire.match.guard import Guard
 from tidewire.match.rule import Rule
+from tidewire.match.subscription import ANY
 from tidewire.model.change import Change, Resync, Transaction
 from tidewire.model.errors import DatabaseUnreachable, TidewireError
 from tidewire.model.relation import Relation
@@ -49,6 +50,13 @@ class Guards:
     def by_table(self) -> Mapping[int, Guard]:
         """The guards by the number of their table."""
         return self._guards
+
+    def of(self, schema: str, table: str) -> Iterator[Guard]:
+        """Yield the guards at hand that hide something of the tables that a subscription names; `*` is any."""
+        for guard in self._guards.values():
+            relation = guard.relation
+            if not guard.open and table in {relation.name, ANY} and schema in {relation.schema, ANY}:
+                yield guard
 
     def observe(self, item: Transaction | Resync) -> None:
         """Forget the rules that this may have changed: they count for its own rows already."""

@@ -129,7 +129,11 @@ class Subscriptions:
 
     def _add(self, connection: int, channel: ChannelRef, made: Sequence[Subscription], wish: Wish) -> str | None:
         """Add the subscriptions of one binding, all or none."""
-        broken = [each for wanted in made for each in self._matcher.add(wanted, wish.compile)]
+        broken = [
+            each
+            for wanted in made
+            for each in self._matcher.add(wanted, wish.compile, self._guards.of(wanted.schema, wanted.table))
+        ]
         if broken:
             for wanted in made:
                 self._matcher.remove(wanted.id)

@@ -1,9 +1,10 @@
 """Finds the subscriptions that a change concerns: by table, by event, by value. Knows nothing of who may see what."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from tidewire.match.finding import NEW, OLD, Broken, Finding
+from tidewire.match.guard import Guard
 from tidewire.match.plan import FilterGroup, Plan
 from tidewire.match.subscription import ANY, Cohort, Compile, Subscription
 from tidewire.model.relation import Relation
@@ -26,12 +27,18 @@ class EventIndex:
     def __bool__(self) -> bool:
         return bool(self._filtered or self._unfiltered)
 
-    def add(self, wish: Subscription, compile: Compile | None, broken: list[Broken]) -> Cohort:  # noqa: A002 - as above
+    def add(
+        self,
+        wish: Subscription,
+        compile: Compile | None,  # noqa: A002 - as above
+        broken: list[Broken],
+        guards: Iterable[Guard],
+    ) -> Cohort:
         """Take a subscription in and return its cohort."""
         group = self._unfiltered if compile is None else self._filtered.get(wish.filter)
         if group is None:
             group = self._filtered[wish.filter] = FilterGroup(compile)
-        cohort = group.add(wish)
+        cohort = group.add(wish, guards)
         self._moving += wish.moves
         for plan in self._plans.values():
             plan.place(group, broken)
@@ -107,11 +114,17 @@ class TableIndex:
         """The roles of those who subscribe."""
         return self._roles.keys()
 
-    def add(self, wish: Subscription, compile: Compile | None, broken: list[Broken]) -> None:  # noqa: A002 - as above
+    def add(
+        self,
+        wish: Subscription,
+        compile: Compile | None,  # noqa: A002 - as above
+        broken: list[Broken],
+        guards: Iterable[Guard],
+    ) -> None:
         """Take a subscription in."""
         role = wish.audience.role
         self._roles[role] = self._roles.get(role, 0) + 1
-        cohort = self._events.setdefault(wish.event, EventIndex()).add(wish, compile, broken)
+        cohort = self._events.setdefault(wish.event, EventIndex()).add(wish, compile, broken, guards)
         if wish.truncate:
             self._truncating[cohort] = None
 

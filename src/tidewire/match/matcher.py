@@ -29,9 +29,16 @@ class Matcher:
     def __len__(self) -> int:
         return len(self._subscriptions)
 
-    def add(self, subscription: Subscription, compile: Compile | None = None) -> Sequence[Broken]:  # noqa: A002 - what it does
+    def add(
+        self,
+        subscription: Subscription,
+        compile: Compile | None = None,  # noqa: A002 - what it does
+        guards: Iterable[Guard] = (),
+    ) -> Sequence[Broken]:
         """Match from the next change on. Give `compile` exactly when there is a filter; subscriptions share it by text.
 
+        Give the `guards` of its tables as far as they are known: readers are sorted by what they may see as they come.
+        Otherwise the first change has to sort all of a crowd at once.
         Returns what is wrong with the filter as far as tables were seen already: refuse the subscription and remove it.
         """
         if subscription.id in self._subscriptions:
@@ -40,7 +47,7 @@ class Matcher:
             raise ValueError("a filter must come with its compile function, and only a filter")
         table = self._tables.setdefault((subscription.schema, subscription.table), TableIndex())
         broken: list[Broken] = []
-        table.add(subscription, compile, broken)
+        table.add(subscription, compile, broken, guards)
         self._subscriptions[subscription.id] = subscription
         self._connections.setdefault(subscription.connection, set()).add(subscription.id)
         return broken

@@ -3,12 +3,13 @@
 Knows rows and filters, but neither events nor names of tables.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from tidewire.filters.answer import UNDECIDED, Predicate
 from tidewire.match.audiences import AudienceIndex
 from tidewire.match.finding import BY_FILTER, CERTAIN, Broken, Doubt, Finding
+from tidewire.match.guard import Guard
 from tidewire.match.subscription import Cohort, Cohorts, Compile, CompiledFilter, Subscription
 from tidewire.model.change import Row
 from tidewire.model.relation import Relation
@@ -35,8 +36,10 @@ class FilterGroup:
     def ids(self) -> tuple[int, ...]:
         return tuple(wish.id for wish in self._cohorts)
 
-    def add(self, wish: Subscription) -> Cohort:
-        """Take a subscription in and return whom it is among where nothing is hidden."""
+    def add(self, wish: Subscription, guards: Iterable[Guard] = ()) -> Cohort:
+        """Take a subscription in, sorted now for the `guards`; return whom it is among where nothing is hidden."""
+        for guard in guards:
+            self._index(guard)
         for index in self._indexes.values():
             index.add(wish)
         return self._cohorts.add(wish, wish.audience)
@@ -52,13 +55,16 @@ class FilterGroup:
         if finding.guard is None:
             finding.take(self._cohorts, doubt)
             return
-        oid = finding.change.relation.oid
+        self._index(finding.guard).collect(finding, doubt)
+
+    def _index(self, guard: Guard) -> AudienceIndex:
+        oid = guard.relation.oid
         index = self._indexes.get(oid)
-        if index is None or index.guard is not finding.guard:
+        if index is None or index.guard is not guard:
             if index is None and len(self._indexes) == MAX_INDEXES:
                 del self._indexes[next(iter(self._indexes))]
-            index = self._indexes[oid] = AudienceIndex(finding.guard, self._cohorts)
-        index.collect(finding, doubt)
+            index = self._indexes[oid] = AudienceIndex(guard, self._cohorts)
+        return index
 
 
 Bucket = dict[FilterGroup, Predicate | None]
