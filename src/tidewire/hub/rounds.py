@@ -4,7 +4,7 @@ Everybody whose place lies ahead may get on. The rules of today decide what of t
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import count, islice
 from typing import Final
@@ -28,11 +28,10 @@ OUT_AT_ONCE: Final = 25
 """How many get out in one step: each begins to follow what comes, and meanwhile nobody else has a turn."""
 CHANGES_AT_ONCE: Final = 200
 """How many changes are asked about at once."""
-MATCHED_IN_A_TURN: Final = 50
-TOLD_IN_A_TURN: Final = 40
-"""After so many the others have their turns, some 2 ms."""
-TURNS_OF_OTHERS: Final = 2
-"""The past waits: whoever wants to come in, and what commits now, have two turns of the loop for each of a round's."""
+BEGUN_IN_A_TURN: Final = 40
+MATCHED_IN_A_TURN: Final = 100
+TOLD_IN_A_TURN: Final = 60
+"""Some 2 ms each. Less would let a round fall behind what is published in the turns of others, while very much is."""
 BEHIND_POLL_S: Final = 0.02
 BEHIND_S: Final = 30.0
 """How long we wait for the log to come to where a list was read; positions are clients' texts, and may say anything."""
@@ -104,7 +103,7 @@ class Round:
                     for part in _parts(page):
                         await self._walk(part)
                         if len(page) == PAGE or part[-1] is not page[-1]:
-                            await _give_way()
+                            await asyncio.sleep(0)
                     # Close to the end it looks again at once: each turn of others brings more to tell, for ever.
                 else:
                     await self._let_out(written)
@@ -123,7 +122,7 @@ class Round:
             self._matched += 1 if isinstance(item, Resync) else len(item.events)
             if self._matched >= MATCHED_IN_A_TURN:
                 self._matched = 0
-                await _give_way()
+                await asyncio.sleep(0)
         candidates = [each for message in found for each, _ in message.candidates]
         await admit([finding for each in candidates for finding in each.findings], self._parts.visibility)
         answers = iter(await self._parts.visibility.visible([ask for each in candidates for ask in each.asks]))
@@ -162,13 +161,13 @@ class Round:
         new = [each for each in item.changes if (each.lsn, each.index) > self._looked_at and is_whole(each)]
         if item.changes:
             self._looked_at = max(self._looked_at, (item.changes[-1].lsn, item.changes[-1].index))
-        for changes in self._stretches(new):
+        async for changes in self._stretches(new):
             for matcher, seen in self._matchers(item):
                 await self._parts.guards.load_for(changes, matcher.roles)
                 candidates.append((matcher.match(changes, self._parts.guards.by_table), seen))
         return _Found(sequence, item, candidates)
 
-    def _stretches(self, changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
+    async def _stretches(self, changes: Sequence[Change]) -> AsyncIterator[Sequence[Change]]:
         """Cut where somebody begins; before each stretch, everybody who is to hear of it has begun."""
         begin = 0
         for at, change in enumerate(changes):
@@ -177,33 +176,40 @@ class Round:
                 if at > begin:
                     yield changes[begin:at]
                 begin = at
-                self._begin(place)
+                await self._begin(place)
         if begin < len(changes):
             yield changes[begin:]
 
-    def _begin(self, place: Place) -> None:
-        """Match for those who wish to hear of what comes at a place."""
-        while self._ahead and self._ahead[0][0] < place:
+    async def _begin(self, place: Place) -> None:
+        """Match for those who wish to hear of what comes at a place: of a crowd that was let in together, all."""
+        for begun in count(1):
+            if not self._ahead or self._ahead[0][0] >= place:
+                return
+            if begun % BEGUN_IN_A_TURN == 0:
+                await asyncio.sleep(0)
             *_, start, traveller = heappop(self._ahead)
             if self._travellers.get(traveller.key) is not traveller:
                 continue
-            if start.seen is None or start.seen.until <= self._passed:
-                self._matcher.add(start.wanted, start.compile)
-            else:
+            matcher = self._matcher
+            if start.seen is not None and start.seen.until > self._passed:
                 matcher, starts = self._lists.setdefault((traveller, start.seen), (Matcher(), []))
-                matcher.add(start.wanted, start.compile)
                 starts.append(start)
+            self._add(matcher, start)
 
     def _finish_lists(self) -> None:
         """Match for those together with all others of whose list nothing comes any more."""
         for key in [key for key in self._lists if key[1].until <= self._passed]:
             _, starts = self._lists.pop(key)
             for start in starts:
-                self._matcher.add(start.wanted, start.compile)
+                self._add(self._matcher, start)
+
+    def _add(self, matcher: Matcher, start: Start) -> None:
+        wanted = start.wanted
+        matcher.add(wanted, start.compile, self._parts.guards.of(wanted.schema, wanted.table))
 
     def _matchers(self, transaction: Transaction) -> Iterator[tuple[Matcher, Seen | None]]:
         yield self._matcher, None
-        for (_, seen), (matcher, _) in self._lists.items():
+        for (_, seen), (matcher, _) in tuple(self._lists.items()):  # somebody may leave while rules are read
             if not seen.has(transaction.commit_lsn, transaction.xid):
                 yield matcher, seen
 
@@ -224,7 +230,7 @@ class Round:
                         self._full.add(traveller)
                     self._told += 1
                     if self._told % TOLD_IN_A_TURN == 0:
-                        await _give_way()
+                        await asyncio.sleep(0)
 
     # --- at the end --------------------------------------------------------------------------------------------
 
@@ -235,11 +241,12 @@ class Round:
         self._finish_lists()
         behind = {traveller for _, _, start, traveller in self._ahead if self._is_ahead(start, traveller)}
         behind.update(traveller for traveller, _ in self._lists)
-        ready = [each for each in self._travellers.values() if each not in behind or each.has_waited(BEHIND_S)]
-        for traveller in ready[:OUT_AT_ONCE]:
+        ready = (each for each in self._travellers.values() if each not in behind or each.has_waited(BEHIND_S))
+        out = list(islice(ready, OUT_AT_ONCE))
+        for traveller in out:
             self._forget(traveller)
             traveller.arrive(self._place)
-        await asyncio.sleep(0 if ready else BEHIND_POLL_S)
+        await asyncio.sleep(0 if out else BEHIND_POLL_S)
 
     def _is_ahead(self, start: Start, traveller: Traveller) -> bool:
         """Tell whether something is still to come that is left out of one start, and not of all that a channel has."""
@@ -253,11 +260,6 @@ class Round:
             self._matcher.remove(start.wanted.id)
             if start.seen is not None:
                 self._lists.pop((traveller, start.seen), None)
-
-
-async def _give_way() -> None:
-    for _ in range(TURNS_OF_OTHERS):
-        await asyncio.sleep(0)
 
 
 def _parts(page: Page) -> Iterator[Page]:

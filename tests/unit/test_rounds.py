@@ -1,0 +1,104 @@
+"""A round with a crowd on board does little in each turn of the loop."""
+
+import asyncio
+from itertools import pairwise
+
+from tests.support.client import FORMS
+from tidewire.bus.memory import MemoryBus
+from tidewire.hub.change_frames import ChangeFrames
+from tidewire.hub.guards import Guards
+from tidewire.hub.history import History
+from tidewire.hub.rounds import (
+    BEGUN_IN_A_TURN,
+    MATCHED_IN_A_TURN,
+    OUT_AT_ONCE,
+    TOLD_IN_A_TURN,
+    Parts,
+    Round,
+)
+from tidewire.hub.tasks import Tasks
+from tidewire.hub.travellers import Place, Receiver, Start, Traveller
+from tidewire.match.subscription import Audience, Subscription
+from tidewire.model.change import Change, Transaction
+from tidewire.model.position import Lsn
+from tidewire.model.relation import Column, PgType, Relation
+from tidewire.ports import CHANGES
+from tidewire.testing.outbox import RecordingOutbox
+from tidewire.testing.rows import inserted
+from tidewire.testing.tables import OpenVisibility, ScriptedRules
+from tidewire.wal.envelope import Era, encode
+
+TODOS = Relation(1, "public", "todos", "full", (Column("id", PgType(23, "int4"), identity=True, primary=True),))
+COMMITS, ROWS_EACH = 50, 10
+BEGIN = 100
+
+
+class Walk:
+    """A round through a past of some commits, with so many travellers who missed all of them."""
+
+    def __init__(self) -> None:
+        self.bus = MemoryBus(clock=lambda: 0.0)
+        self.history = History(self.bus, written=lambda: BEGIN + 10 * COMMITS)
+        self.history.begin("one", Lsn(BEGIN), news_from=Lsn(BEGIN))
+        self.round = Round(Parts(self.history, Guards(ScriptedRules()), OpenVisibility(), ChangeFrames()), 0)
+        self.told: list[bytes] = []
+        self.out: list[Place] = []
+
+    async def commit(self) -> None:
+        for number in range(1, COMMITS + 1):
+            lsn = Lsn(BEGIN + 10 * number)
+            rows = [inserted(TODOS, (str(each),)) for each in range(ROWS_EACH)]
+            changes = tuple(Change(lsn, n, row.operation, row.shape, row.data) for n, row in enumerate(rows))
+            transaction = Transaction(number, lsn, 0, changes, Lsn(lsn + 1))
+            await self.bus.publish(CHANGES, encode(transaction), key=Era(1, "one").key(transaction))
+
+    def board(self, number: int, *, table: str = "todos") -> None:
+        wanted = Subscription(
+            id=number,
+            connection=number,
+            topic="realtime:room",
+            wire_id=1,
+            schema="public",
+            table=table,
+            event="*",
+            filter="",
+            select=None,
+            audience=Audience("anon"),
+        )
+        receiver = Receiver(number, RecordingOutbox(), FORMS[2], self.told.append, lambda: True)
+        start = Start((BEGIN, 0), wanted, None)
+        self.round.board(Traveller(receiver, "realtime:room", [start], 0, self.out.append))
+
+    async def steps(self, travellers: int) -> list[tuple[int, ...]]:
+        """Run it; return for each turn how many began, frames were told, got out, and commits were gone through."""
+        seen = [(0, 0, 0, 0)]
+        async with Tasks() as tasks:
+            tasks.start(self.round.run(), name="walk")
+            while len(self.out) < travellers:
+                await asyncio.sleep(0)
+                begun = len(self.round._matcher) + len(self.out)
+                seen.append((begun, len(self.told), len(self.out), self.round._sequence))
+        return [tuple(now - before for now, before in zip(*each, strict=True)) for each in pairwise(reversed(seen))]
+
+
+async def test_a_crowd_begins_is_told_and_gets_out_in_small_steps() -> None:
+    walk, travellers = Walk(), 3 * BEGUN_IN_A_TURN + 5
+    await walk.commit()
+    for number in range(travellers):
+        walk.board(number)
+    begun, told, out, passed = zip(*await walk.steps(travellers), strict=True)
+    assert (sum(begun), sum(told), sum(out)) == (travellers, travellers * COMMITS * ROWS_EACH, travellers)
+    assert sum(passed) == COMMITS
+    assert max(begun) <= BEGUN_IN_A_TURN
+    assert max(told) <= TOLD_IN_A_TURN
+    assert max(out) <= OUT_AT_ONCE
+    assert max(passed) <= MATCHED_IN_A_TURN // ROWS_EACH
+
+
+async def test_what_is_nobodys_is_gone_through_in_small_steps_too() -> None:
+    walk = Walk()
+    await walk.commit()
+    walk.board(1, table="other")
+    _, told, _, passed = zip(*await walk.steps(1), strict=True)
+    assert (sum(told), sum(passed)) == (0, COMMITS)
+    assert max(passed) <= MATCHED_IN_A_TURN // ROWS_EACH
