@@ -24,9 +24,17 @@ FREEZE_EVERY: Final = 500
 look at ten thousand of them, and does so when they come back as much as the first time. What is reached by no cycle is
 freed as ever."""
 
+SELDOM: Final = 100
+"""A full collection after so many partial ones, instead of ten: what a crowd that comes back leaves for a moment would
+be looked through again and again."""
+
 BACKLOG: Final = 16_384
 """How many connections may wait to be accepted; the system has a limit of its own, net.core.somaxconn, mostly 4096.
 Whoever finds no room tries again after one second, then two, four, eight: too late for a crowd that comes back."""
+
+LISTENERS: Final = 4
+"""uvloop accepts one connection of each listener in a turn. With one, turns of 5 ms would let in 200 in a second,
+however little it costs to let one in; with very many, a turn would last as long as a crowd is large."""
 
 LAST_S: Final = 2.0
 """What uvicorn may take of the time for the end after all clients were sent away."""
@@ -40,9 +48,13 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._drain = drain
         self._frozen = 0
+        self._listeners: list[socket.socket] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        self._listeners = [one if count == 0 else one.dup() for one in sockets or [] for count in range(LISTENERS)]
+        await super().startup(self._listeners or None)
+        young, middle, _ = gc.get_threshold()
+        gc.set_threshold(young, middle, SELDOM)
         gc.collect()
         gc.freeze()
 
@@ -60,7 +72,7 @@ class DrainingServer(uvicorn.Server):
         for connection in list(self.server_state.connections):
             if isinstance(connection, Protocol) and connection.is_ending:
                 connection.cut()
-        await super().shutdown(sockets)
+        await super().shutdown(self._listeners or sockets)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
