@@ -1,4 +1,4 @@
-"""A crowd is let in some in each turn of the loop, and taken out of the garbage collector's sight, each time it comes."""
+"""A crowd is let in some in each turn of the loop, and is out of the garbage collector's sight, each time it comes."""
 
 import asyncio
 import gc
