@@ -3,13 +3,14 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
+from starlette.routing import BaseRoute
 
 from tidewire.bus.memory import MemoryBus
 from tidewire.hub import pump
@@ -217,9 +218,10 @@ def served_database(chosen: Settings) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, None]:
+async def running_app(chosen: Settings, dsn: str, own_doors: Sequence[BaseRoute] = ()) -> AsyncGenerator[NodeApp, None]:
     """Run the whole server but for what listens. Once entered, it follows the log or waits for its turn.
 
+    `own_doors` are routes of the caller's, looked at first.
     Raises the first failure of what nothing works without, also out of the block while it runs.
     """
     options = app_options(chosen)
@@ -262,6 +264,7 @@ async def running_app(chosen: Settings, dsn: str) -> AsyncGenerator[NodeApp, Non
             await asyncio.sleep(STATUS_POLL_S)
         parts.start(_follow_status(node, source), name="follow status")
         doors = [
+            *own_doors,
             *(data.routes() if data else []),
             *(accounts.routes(node.identify) if accounts else []),
         ]

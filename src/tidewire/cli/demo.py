@@ -1,32 +1,45 @@
-"""`tidewire demo`: an embedded Postgres, a small booking business that keeps busy, and its changes as they commit."""
+"""`tidewire demo`: an embedded Postgres, a marketplace that keeps busy, and a page that shows its rows travel."""
 
-import asyncio
-import random
+import socket
 from contextlib import closing
-from typing import Annotated
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Final
 
-import msgspec
 import typer
+import uvloop
 
-from tidewire import assemble
+from tidewire import __version__, assemble
 from tidewire.cli.loop import run_async
 from tidewire.cli.output import err
+from tidewire.cli.serve import listen, serve_until_signal
 from tidewire.cli.tail import Printer
+from tidewire.demo.door import DemoDoor
+from tidewire.demo.marketplace import SCHEMA, Person, prepare
+from tidewire.demo.traffic import keep_busy
+from tidewire.hub.authorize import sign_token
 from tidewire.hub.tasks import Tasks
-from tidewire.postgres import queries
-from tidewire.postgres.connection import connect, connect_async, translated
-from tidewire.postgres.migrate import apply, find_pending
-from tidewire.postgres.migration_files import read_migrations
-from tidewire.postgres.publish import publish
-from tidewire.postgres.table_names import TableName
+from tidewire.model.errors import ConfigurationError
+from tidewire.postgres.connection import connect
+from tidewire.server.secret import shared_secrets
 from tidewire.settings import Settings
 
-GUESTS = ("Ada", "Björk", "Chidi", "Dilara", "Emeka", "Fatima", "Goro", "Hana", "Inés", "Jun")
-SERVICES = {"Massage": "65.00", "Haircut": "28.50", "Yoga": "15.00", "Facial": "49.90", "Manicure": "22.00"}
-TABLES = (TableName("demo", "bookings"), TableName("demo", "payments"))
-WELCOME = """\
-[bold]Tidewire[/] follows the write-ahead log of an embedded PostgreSQL {version}.
-A small booking business is at work. Each line is one row, with the time from its commit to this screen.
+HOST: Final = "127.0.0.1"
+KEPT: Final = ("data_dir", "postgres_bin", "postgres_port", "slot", "port")
+"""Settings that say where the demo runs. All others are as they come, so that it is the same demo for everybody."""
+
+WELCOME: Final = """\
+[bold]Tidewire[/] {version} serves a small marketplace with a year of bookings, on an embedded PostgreSQL {postgres}.
+
+  open   [bold]{url}[/]
+
+  write something yourself   [bold]{psql}[/]
+  see rows in the terminal   [bold]tidewire tail[/]
+  stop                       Ctrl-C
+"""
+WATCHING: Final = """\
+[bold]Tidewire[/] follows the write-ahead log of an embedded PostgreSQL {postgres}.
+A small marketplace is at work. Each line is one row, with the time from its commit to this screen.
 
   write something yourself   [bold]{psql}[/]
   see what programs see      [bold]tidewire tail --json[/]
@@ -35,60 +48,67 @@ A small booking business is at work. Each line is one row, with the time from it
 
 
 def demo(
-    changes: Annotated[int | None, typer.Option(min=1, help="Stop after this many changes; otherwise Ctrl-C.")] = None,
-    pace_s: Annotated[float, typer.Option(min=0.0, max=60.0, help="Mean time between two writes, in seconds.")] = 0.7,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="The port of the page; 0 is any free one.")] = None,
+    terminal: Annotated[bool, typer.Option("--terminal", help="Print rows as they commit, and serve no page.")] = False,
+    changes: Annotated[
+        int | None, typer.Option(min=1, help="With --terminal: stop after this many changes; otherwise Ctrl-C.")
+    ] = None,
+    pace_s: Annotated[float, typer.Option(min=0.0, max=60.0, help="Mean time between two writes, in seconds.")] = 0.4,
 ) -> None:
-    """Start the embedded Postgres and a small writer, and watch rows arrive.
+    """Start an embedded Postgres with a marketplace in it, and a page that shows how its rows travel.
 
     DATABASE_URL is ignored: sample data belongs into the embedded server only.
     """
-    settings = msgspec.structs.replace(assemble.settings(), database_url=None)
-    with assemble.database(settings) as dsn:
-        version = prepare(dsn)
-        err.print(WELCOME.format(version=version, psql=f"psql '{dsn}'"))
-        run_async(_show(settings, dsn, changes, pace_s))
+    if changes is not None and not terminal:
+        raise ConfigurationError(
+            "reading the command line: expected --changes with --terminal, got it alone", hint="add --terminal"
+        )
+    settings = _settings(port)
+    if terminal:
+        with assemble.database(settings) as dsn:
+            _, postgres = _prepare(dsn)
+            err.print(WATCHING.format(postgres=postgres, psql=f"psql '{dsn}'"))
+            run_async(_show(settings, dsn, changes, pace_s))
+        return
+    with closing(_listen(settings, may_move=port is None)) as listener, assemble.database(settings) as dsn:
+        people, postgres = _prepare(dsn)
+        url = f"http://{HOST}:{listener.getsockname()[1]}"
+        welcome = WELCOME.format(version=__version__, postgres=postgres, url=url, psql=f"psql '{dsn}'")
+        doors = DemoDoor(people, partial(sign_token, secret=shared_secrets(settings)[0])).routes()
+        uvloop.run(
+            serve_until_signal(settings, dsn, listener, welcome, doors=doors, beside=partial(keep_busy, dsn, pace_s))
+        )
 
 
-def prepare(dsn: str) -> str:
-    """Bring the database to where the demo can start, and return its version. Running it again changes nothing."""
+def _settings(port: int | None) -> Settings:
+    given = assemble.settings(port=port)
+    return Settings(**{name: getattr(given, name) for name in KEPT}, host=HOST, api_schemas=(SCHEMA,))
+
+
+def _listen(settings: Settings, *, may_move: bool) -> socket.socket:
+    """Open the listening socket; where something else has the port and nobody insists on it, at any free one."""
+    try:
+        return listen(HOST, settings.port)
+    except ConfigurationError:
+        if not may_move:
+            raise
+        return listen(HOST, 0)
+
+
+def _prepare(dsn: str) -> tuple[tuple[Person, ...], str]:
+    """Return whom one can be in the demo, and the version of Postgres."""
     with closing(connect(dsn)) as connection:
-        apply(connection, find_pending(connection, read_migrations()))
-        with translated("making the demo tables"):
-            connection.execute(queries.load("demo_schema"))
-        publish(connection, TABLES, full=True)
+        people = prepare(connection, datetime.now(UTC).date())
         major, minor = divmod(connection.info.server_version, 10_000)
-        return f"{major}.{minor}"
+    return people, f"{major}.{minor}"
 
 
 async def _show(settings: Settings, dsn: str, changes: int | None, pace_s: float) -> None:
-    """Print what commits while the business keeps writing, until enough was shown."""
+    """Print what commits while the marketplace keeps busy, until enough was shown."""
     printer = Printer((), None, as_json=False, with_latency=True)
     async with assemble.spectate(settings, dsn) as seen, Tasks() as tasks:
-        tasks.start(keep_busy(dsn, pace_s), name="demo writer")
+        tasks.start(keep_busy(dsn, pace_s), name="demo traffic")
         async for item in seen.items:
             printer.print(item, seen.epoch)
             if changes is not None and printer.printed >= changes:
                 return
-
-
-async def keep_busy(dsn: str, pace_s: float) -> None:
-    """Write for ever, at an uneven pace; what happens is the same in every run."""
-    dice = random.Random(7)  # noqa: S311 - a story, not a secret
-    async with await connect_async(dsn) as connection:
-        while True:
-            name, values = _next_scene(dice)
-            with translated("writing for the demo"):
-                await connection.execute(queries.load(name), values)
-            await asyncio.sleep(dice.uniform(0.2, 1.8) * pace_s)
-
-
-def _next_scene(dice: random.Random) -> tuple[str, dict[str, str]]:
-    (scene,) = dice.choices(("book", "confirm", "complete", "cancel", "forget"), (10, 8, 6, 2, 1))
-    service = dice.choice(tuple(SERVICES))
-    values = {
-        "guest": dice.choice(GUESTS),
-        "service": service,
-        "price": SERVICES[service],
-        "method": dice.choice(("card", "cash", "transfer")),
-    }
-    return f"demo_{scene}", values

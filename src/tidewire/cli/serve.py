@@ -5,18 +5,21 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import closing
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import structlog
 import typer
 import uvicorn
 import uvloop
+from starlette.routing import BaseRoute
 
 from tidewire import __version__, assemble
 from tidewire.cli.output import out
 from tidewire.hub.authorize import sign_token
+from tidewire.hub.tasks import Tasks
 from tidewire.model.errors import ConfigurationError
 from tidewire.server.app import NodeApp
 from tidewire.server.draining_server import BACKLOG, LAST_S, DrainingServer, server_config
@@ -61,21 +64,34 @@ def serve(
     shared_secrets(settings)  # what is wrong with them is told before anything starts
     assemble.app_options(settings)
     with closing(listen(settings.host, settings.port)) as listener, assemble.served_database(settings) as dsn:
-        uvloop.run(_serve(settings, dsn, listener))
+        uvloop.run(serve_until_signal(settings, dsn, listener, _welcome(settings, listener)))
 
 
-async def _serve(settings: Settings, dsn: str, listener: socket.socket) -> None:
-    """Serve until a signal comes, or something fails that nothing works without."""
+async def serve_until_signal(
+    settings: Settings,
+    dsn: str,
+    listener: socket.socket,
+    welcome: str,
+    *,
+    doors: Sequence[BaseRoute] = (),
+    beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> None:
+    """Serve until a signal comes, or something fails that nothing works without.
+
+    `welcome` is printed when clients can come; `doors` are routes besides the server's, `beside` runs as long.
+    """
     stopping = _Stopping()
     try:
-        async with assemble.running_app(settings, dsn) as app:
+        async with assemble.running_app(settings, dsn, doors) as app, Tasks() as tasks:
             drain_s = max(settings.drain_s - LAST_S, settings.drain_s / 2)
             server = DrainingServer(_configure(settings, app), lambda: app.node.drain(drain_s))
             stopping.server = server
             _raise_file_limit(settings.max_connections)
             if not IS_COMPILED:
                 log.info("sending_not_compiled", hint="install Tidewire again where a C compiler is")
-            out.print(_welcome(settings, listener))
+            if beside is not None:
+                tasks.start(beside(), name="beside the server")
+            out.print(welcome)
             await server.serve(sockets=[listener])
     except asyncio.CancelledError:
         if not stopping.at_once:
