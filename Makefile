@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE  # where it is set, every worker of the tests w
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-demo: $(READY)  ## Start the embedded Postgres and a small writer, and watch rows arrive
+demo: $(READY)  ## Serve a small marketplace on an embedded Postgres, and watch its rows travel
 	@$(RUN) tidewire demo
 
 test: $(CLIENTS)  ## Run everything that must be green on a fresh machine

@@ -1,27 +1,65 @@
 """`tidewire demo` in an empty folder: the first minute of everybody who tries this."""
 
+import re
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.command import run
+from tests.support.command import COMMAND, complaint, environment, run
+from tests.support.server import request
+
+
+def start(folder: Path) -> tuple[subprocess.Popen[str], str]:
+    """Start the demo, and return it with the URL that it prints."""
+    process = subprocess.Popen(
+        [COMMAND, "demo", "--port", "0", "--pace-s", "0.02"],
+        env=environment(),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+            return process, found[0]
+    raise AssertionError(process.communicate()[1])
 
 
 @pytest.mark.timeout(120)
-def test_the_demo_shows_rows_and_leaves_nothing_running(folder: Path) -> None:
+def test_the_demo_serves_a_page_and_leaves_nothing_running(folder: Path) -> None:
     for _ in range(2):
-        result = run("demo", "--changes", "6", "--pace-s", "0.02", folder=folder)
-        assert result.returncode == 0, result.stderr
-        shown = result.stdout.splitlines()
-        assert len(shown) >= 6
-        assert all("demo." in line and " ms " in line for line in shown)
-        assert "Traceback" not in result.stderr
+        process, url = start(folder)
+        try:
+            assert b"Watch a row travel" in request("GET", f"{url}/").body
+            token = request("POST", f"{url}/demo/token?as=dora").json["token"]
+            headers = {"apikey": token, "authorization": f"Bearer {token}"}
+            bookings = request("GET", f"{url}/rest/v1/bookings?select=id&limit=10", headers=headers)
+            assert len(bookings.json) == 10
+            process.send_signal(signal.SIGINT)
+            errors = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
+            process.wait()
+        assert process.returncode == 130
+        assert "Traceback" not in errors
         assert not (folder / ".tidewire" / "pgdata" / "postmaster.pid").exists()
 
 
-@pytest.mark.timeout(60)
-def test_the_demo_leaves_a_configured_database_alone(folder: Path, database: str) -> None:
-    result = run("demo", "--changes", "1", "--pace-s", "0.02", folder=folder, database_url=database)
-    assert result.returncode == 0
+@pytest.mark.timeout(120)
+def test_rows_in_the_terminal(folder: Path, database: str) -> None:
+    result = run("demo", "--terminal", "--changes", "6", "--pace-s", "0.02", folder=folder, database_url=database)
+    assert result.returncode == 0, result.stderr
+    shown = result.stdout.splitlines()
+    assert len(shown) >= 6
+    assert all("tidewire_demo." in line and " ms " in line for line in shown)
+    assert "Traceback" not in result.stderr
+    assert not (folder / ".tidewire" / "pgdata" / "postmaster.pid").exists()
     doctor = run("doctor", "--json", database_url=database)
-    assert '"Migrations"' in doctor.stdout  # still not migrated
+    assert '"Migrations"' in doctor.stdout, "a configured database is left alone: still not migrated"
+
+
+def test_changes_are_counted_in_the_terminal_only(folder: Path) -> None:
+    assert "expected --changes with --terminal" in complaint(run("demo", "--changes", "1", folder=folder))

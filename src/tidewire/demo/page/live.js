@@ -10,6 +10,7 @@ export class Live {
   constructor({ schema, lists, askToken, onEmpty, onRow, onStatus }) {
     Object.assign(this, { schema, lists, askToken, onEmpty, onRow, onStatus })
     this.attempt = 0
+    this.positions = null // of the lists, until there was a change
     this.after = null // where we stand: behind the last change that was dealt with
   }
 
@@ -17,7 +18,7 @@ export class Live {
     this.onStatus(this.attempt === 0 ? "connecting" : "disconnected")
     try {
       await this.renew()
-      if (this.after === null) await this.read()
+      if (this.positions === null) await this.read()
       this.open()
     } catch {
       this.again()
@@ -43,13 +44,14 @@ export class Live {
   }
 
   async read() {
-    this.positions = {}
+    const positions = {}
     this.onEmpty()
     for (const { table, query } of this.lists) {
       const answer = await this.ask(`${table}?${query}`)
-      this.positions[table] = answer.headers.get("Tidewire-Position")
+      positions[table] = answer.headers.get("Tidewire-Position")
       for (const row of await answer.json()) this.onRow(table, { type: "LISTED", row })
     }
+    this.positions = positions
   }
 
   open() {
@@ -93,7 +95,7 @@ export class Live {
   joined({ status, response }) {
     if (status !== "ok") return this.socket.close()
     if (response.recovered === false) {
-      this.after = null // too much has happened meanwhile: read the lists again
+      this.after = this.positions = null // too much has happened meanwhile: read the lists again
       return this.socket.close()
     }
     this.attempt = 0
