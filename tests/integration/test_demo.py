@@ -3,16 +3,25 @@
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import COMMAND, complaint, environment, run
 from tests.support.server import request
+from tidewire.cli.demo import open_listener
+from tidewire.cli.serve import listen
+from tidewire.model.errors import ConfigurationError
+from tidewire.settings import Settings
+
+URL = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
-def start(folder: Path) -> tuple[subprocess.Popen[str], str]:
-    """Start the demo, and return it with the URL that it prints."""
+@contextmanager
+def demo(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the demo, with the URL that it prints; killed at the end if it still runs."""
     process = subprocess.Popen(
         [COMMAND, "demo", "--port", "0", "--pace-s", "0.02"],
         env=environment(),
@@ -21,30 +30,29 @@ def start(folder: Path) -> tuple[subprocess.Popen[str], str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-            return process, found[0]
-    raise AssertionError(process.communicate()[1])
+    try:
+        assert process.stdout is not None
+        found = next((found[0] for line in process.stdout if (found := URL.search(line))), None)
+        assert found is not None, process.communicate()[1]
+        yield process, found
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.timeout(120)
 def test_the_demo_serves_a_page_and_leaves_nothing_running(folder: Path) -> None:
     for _ in range(2):
-        process, url = start(folder)
-        try:
+        with demo(folder) as (process, url):
             assert b"Watch a row travel" in request("GET", f"{url}/").body
             token = request("POST", f"{url}/demo/token?as=dora").json["token"]
             headers = {"apikey": token, "authorization": f"Bearer {token}"}
             bookings = request("GET", f"{url}/rest/v1/bookings?select=id&limit=10", headers=headers)
             assert len(bookings.json) == 10
             process.send_signal(signal.SIGINT)
-            errors = process.communicate(timeout=60)[1]
-        finally:
-            process.kill()
-            process.wait()
-        assert process.returncode == 130
-        assert "Traceback" not in errors
+            _, errors = process.communicate(timeout=60)
+            assert process.returncode == 130
+            assert "Traceback" not in errors
         assert not (folder / ".tidewire" / "pgdata" / "postmaster.pid").exists()
 
 
@@ -59,6 +67,15 @@ def test_rows_in_the_terminal(folder: Path, database: str) -> None:
     assert not (folder / ".tidewire" / "pgdata" / "postmaster.pid").exists()
     doctor = run("doctor", "--json", database_url=database)
     assert '"Migrations"' in doctor.stdout, "a configured database is left alone: still not migrated"
+
+
+def test_the_page_moves_when_its_port_is_in_use() -> None:
+    with closing(listen("127.0.0.1", 0)) as other:
+        settings = Settings(port=other.getsockname()[1])
+        with closing(open_listener(settings, may_move=True)) as moved:
+            assert moved.getsockname()[1] != settings.port
+        with pytest.raises(ConfigurationError):
+            open_listener(settings, may_move=False)
 
 
 def test_changes_are_counted_in_the_terminal_only(folder: Path) -> None:

@@ -70,7 +70,7 @@ def demo(
             err.print(WATCHING.format(postgres=postgres, psql=f"psql '{dsn}'"))
             run_async(_show(settings, dsn, changes, pace_s))
         return
-    with closing(_listen(settings, may_move=port is None)) as listener, assemble.database(settings) as dsn:
+    with closing(open_listener(settings, may_move=port is None)) as listener, assemble.database(settings) as dsn:
         people, postgres = _prepare(dsn)
         url = f"http://{HOST}:{listener.getsockname()[1]}"
         welcome = WELCOME.format(version=__version__, postgres=postgres, url=url, psql=f"psql '{dsn}'")
@@ -85,7 +85,7 @@ def _settings(port: int | None) -> Settings:
     return Settings(**{name: getattr(given, name) for name in KEPT}, host=HOST, api_schemas=(SCHEMA,))
 
 
-def _listen(settings: Settings, *, may_move: bool) -> socket.socket:
+def open_listener(settings: Settings, *, may_move: bool) -> socket.socket:
     """Open the listening socket; where something else has the port and nobody insists on it, at any free one."""
     try:
         return listen(HOST, settings.port)

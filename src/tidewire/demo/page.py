@@ -43,6 +43,6 @@ def page_routes() -> list[BaseRoute]:
 
 
 def _read(name: str, kind: str) -> _File:
-    body = files("tidewire.demo").joinpath("page", name).read_bytes()
+    body = files("tidewire.demo").joinpath("ui", name).read_bytes()
     etag = f'"{sha256(body).hexdigest()[:32]}"'
     return _File(body, {"content-type": kind, "etag": etag, "cache-control": "no-cache"})

@@ -38,7 +38,7 @@ export class Live {
     this.token = token
     clearTimeout(this.renewal)
     this.renewal = setTimeout(async () => {
-      await this.renew().catch(() => this.socket?.close())
+      await this.renew().catch(() => undefined) // without a new token the channel ends, and is joined with one
       this.push("access_token", { access_token: this.token })
     }, expiresAt * 1000 - Date.now() - RENEW_BEFORE_MS)
   }
@@ -61,11 +61,8 @@ export class Live {
     this.ref = 0
     this.beaten = true
     socket.onopen = () => this.join()
-    socket.onmessage = ({ data }) => this.receive(JSON.parse(data))
-    socket.onclose = () => {
-      clearInterval(this.beat)
-      if (this.socket === socket) this.again()
-    }
+    socket.onmessage = ({ data }) => this.socket === socket && this.receive(JSON.parse(data))
+    socket.onclose = () => this.socket === socket && this.hangUp()
     this.beat = setInterval(() => this.check(), BEAT_MS)
   }
 
@@ -89,14 +86,14 @@ export class Live {
     if (topic === "phoenix") this.beaten = true
     else if (event === "postgres_changes") this.take(payload.data)
     else if (event === "phx_reply" && ref === this.joinRef) this.joined(payload)
-    else if (event === "phx_error" || event === "phx_close") this.socket.close()
+    else if (event === "phx_error" || event === "phx_close") this.hangUp()
   }
 
   joined({ status, response }) {
-    if (status !== "ok") return this.socket.close()
+    if (status !== "ok") return this.hangUp()
     if (response.recovered === false) {
       this.after = this.positions = null // too much has happened meanwhile: read the lists again
-      return this.socket.close()
+      return this.hangUp()
     }
     this.attempt = 0
     this.onStatus("connected")
@@ -109,16 +106,25 @@ export class Live {
     this.onRow(change.table, { type: change.type, row, arrived, committed: Date.parse(change.commit_timestamp) })
   }
 
-  /** Hangs up on a connection that has not answered since the last time: the network may be a hole. */
+  /** Gives up a connection that has not answered since the last time: the network may be a hole. */
   check() {
-    if (!this.beaten) return this.socket.close()
+    if (!this.beaten) return this.hangUp()
     this.beaten = false
     this.push("heartbeat", {}, "phoenix")
   }
 
+  /** Does not wait for the other end, which may never say anything again. */
+  hangUp() {
+    clearInterval(this.beat)
+    const socket = this.socket
+    this.socket = null
+    this.joinRef = undefined
+    socket.close()
+    this.again()
+  }
+
   again() {
     this.attempt += 1
-    this.joinRef = undefined
     this.onStatus("disconnected")
     setTimeout(() => this.start(), Math.random() * Math.min(LONGEST_PAUSE_MS, 250 * 2 ** this.attempt))
   }
