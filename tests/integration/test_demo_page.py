@@ -5,8 +5,9 @@ from statistics import median
 from typing import Any, Final
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser as Chromium
-from playwright.async_api import ConsoleMessage, Error, Page, WebSocketRoute, async_playwright
+from playwright.async_api import BrowserContext, ConsoleMessage, Error, Page, WebSocketRoute, async_playwright
 
 from tests.parity.installed import find_chromium
 from tests.support.demo import make_marketplace, serving_demo
@@ -15,7 +16,10 @@ from tests.support.postgres import ask, fresh_database
 from tests.support.server import RealtimeServer
 from tidewire.postgres.embedded import EmbeddedPostgres
 
-pytestmark = pytest.mark.timeout(90)  # a browser and several windows, on a machine that does other things as well
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),  # one browser for all, and so one loop
+    pytest.mark.timeout(90),  # a browser and several windows, on a machine that does other things as well
+]
 
 ROWS: Final = 50
 SOME: Final = 5
@@ -34,10 +38,12 @@ class Windows:
         self._browser = browser
         self._url = url
         self.complaints: list[str] = []
+        self._contexts: list[BrowserContext] = []
 
     async def open(self, handle: str = "", **options: Any) -> Page:
         """Open the window of a person, or the start; it has rows and is live when this returns."""
         context = await self._browser.new_context(**options)
+        self._contexts.append(context)
         page = await context.new_page()
         page.set_default_timeout(LIMIT_MS)
         page.on("console", self._hear)
@@ -50,6 +56,11 @@ class Windows:
         if handle:
             await page.wait_for_selector(LIVE)
             await page.wait_for_selector("#bookings li")
+
+    async def close(self) -> None:
+        """Close them all."""
+        for context in self._contexts:
+            await context.close()
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
@@ -65,16 +76,20 @@ def marketplace(server: EmbeddedPostgres) -> Iterator[tuple[str, RealtimeServer]
         yield dsn, served
 
 
-@pytest.fixture
-async def windows(marketplace: tuple[str, RealtimeServer]) -> AsyncIterator[Windows]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Chromium]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=find_chromium())
-        opened = Windows(browser, marketplace[1].url)
-        try:
-            yield opened
-        finally:
-            await browser.close()
-        assert opened.complaints == []
+        launched = await playwright.chromium.launch(executable_path=find_chromium())
+        yield launched
+        await launched.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def windows(marketplace: tuple[str, RealtimeServer], browser: Chromium) -> AsyncIterator[Windows]:
+    opened = Windows(browser, marketplace[1].url)
+    yield opened
+    await opened.close()
+    assert opened.complaints == []
 
 
 async def took_ms(page: Page, booking: int) -> float:
@@ -143,13 +158,12 @@ async def test_a_paused_window_stands_still(marketplace: tuple[str, RealtimeServ
     await took_ms(ben, before + 1)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_it_fits_on_a_small_phone(windows: Windows, scheme: str) -> None:
-    options: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "color_scheme": scheme}
-    start = await windows.open(**options)
+async def test_it_fits_on_a_small_phone(windows: Windows) -> None:
+    phone = {"width": 360, "height": 740}
+    start = await windows.open(viewport=phone, color_scheme="light")
     link = await start.wait_for_selector("a[href='/?as=ana']")
     assert link is not None
     assert await link.get_attribute("target") == "demo-ana"
-    for page in (start, await windows.open("ana", **options), await windows.open("dora", **options)):
+    for page in (start, await windows.open("ana", viewport=phone, color_scheme="dark")):
         assert await page.evaluate("() => document.documentElement.scrollWidth") == 360
         assert await page.evaluate("() => document.querySelectorAll('main:not([hidden]) h1').length") == 1
