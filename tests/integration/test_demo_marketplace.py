@@ -11,7 +11,7 @@ from psycopg import sql
 
 from tests.support.demo import DAY, make_marketplace
 from tests.support.log import execute
-from tests.support.postgres import fresh_database
+from tests.support.postgres import fresh_migrated_database
 from tidewire.demo.marketplace import SCHEMA, TABLES
 from tidewire.demo.story import Story
 from tidewire.demo.traffic import play
@@ -57,18 +57,18 @@ async def tell(dsn: str, seed: int, scenes: int) -> None:
 @pytest.fixture(scope="module")
 def marketplace(server: EmbeddedPostgres) -> Iterator[str]:
     """Return a database with the marketplace, to be left as it is."""
-    with fresh_database(server) as dsn:
+    with fresh_migrated_database(server) as dsn:
         make_marketplace(dsn)
         yield dsn
 
 
-def test_the_same_day_has_the_same_year(marketplace: str, database: str) -> None:
-    people = make_marketplace(database)
+def test_the_same_day_has_the_same_year(marketplace: str, migrated_database: str) -> None:
+    people = make_marketplace(migrated_database)
     assert [person.handle for person in people] == ["ana", "ben", "cleo", "dora"]
-    assert digest(database) == digest(marketplace)
-    execute(database, "drop schema tidewire_demo cascade")
-    assert make_marketplace(database, DAY - timedelta(days=40)) == people
-    assert digest(database) != digest(marketplace)
+    assert digest(migrated_database) == digest(marketplace)
+    execute(migrated_database, "drop schema tidewire_demo cascade")
+    assert make_marketplace(migrated_database, DAY - timedelta(days=40)) == people
+    assert digest(migrated_database) != digest(marketplace)
 
 
 def test_the_year_is_believable(marketplace: str) -> None:
@@ -90,15 +90,15 @@ def test_the_year_is_believable(marketplace: str) -> None:
     check_rules(marketplace)
 
 
-def test_a_second_start_keeps_what_is_there_unless_other_scripts_made_it(database: str) -> None:
-    make_marketplace(database)
-    execute(database, "delete from tidewire_demo.bookings where id <= 10")
-    before = digest(database)
-    make_marketplace(database, DAY + timedelta(days=30))
-    assert digest(database) == before
-    execute(database, "comment on schema tidewire_demo is 'an older version'")
-    make_marketplace(database)
-    assert counts(database)["bookings"] == 6000
+def test_a_second_start_keeps_what_is_there_unless_other_scripts_made_it(migrated_database: str) -> None:
+    make_marketplace(migrated_database)
+    execute(migrated_database, "delete from tidewire_demo.bookings where id <= 10")
+    before = digest(migrated_database)
+    make_marketplace(migrated_database, DAY + timedelta(days=30))
+    assert digest(migrated_database) == before
+    execute(migrated_database, "comment on schema tidewire_demo is 'an older version'")
+    make_marketplace(migrated_database)
+    assert counts(migrated_database)["bookings"] == 6000
 
 
 async def test_every_policy_is_compiled(marketplace: str) -> None:
@@ -115,43 +115,43 @@ async def test_every_policy_is_compiled(marketplace: str) -> None:
         await pool.close()
 
 
-async def test_traffic_keeps_to_the_rules_and_tells_the_same_story(database: str) -> None:
-    make_marketplace(database)
-    before = counts(database)
-    await tell(database, seed=7, scenes=250)
-    outcome, after = answers(database, OUTCOME), counts(database)
-    check_rules(database)
+async def test_traffic_keeps_to_the_rules_and_tells_the_same_story(migrated_database: str) -> None:
+    make_marketplace(migrated_database)
+    before = counts(migrated_database)
+    await tell(migrated_database, seed=7, scenes=250)
+    outcome, after = answers(migrated_database, OUTCOME), counts(migrated_database)
+    check_rules(migrated_database)
     assert after["bookings"] > before["bookings"]
     assert after["notifications"] > before["notifications"]
     assert after["reviews"] > before["reviews"]
-    execute(database, "drop schema tidewire_demo cascade")
-    make_marketplace(database)
-    await tell(database, seed=7, scenes=250)
-    assert (answers(database, OUTCOME), counts(database)) == (outcome, after)
+    execute(migrated_database, "drop schema tidewire_demo cascade")
+    make_marketplace(migrated_database)
+    await tell(migrated_database, seed=7, scenes=250)
+    assert (answers(migrated_database, OUTCOME), counts(migrated_database)) == (outcome, after)
 
 
-async def test_what_people_wrote_is_left_to_people(database: str) -> None:
-    make_marketplace(database)
+async def test_what_people_wrote_is_left_to_people(migrated_database: str) -> None:
+    make_marketplace(migrated_database)
     asked = """update tidewire_demo.bookings set clicked_at = now() where status in ('pending', 'confirmed')
     returning id"""
-    mine = [booking for (booking,) in answers(database, asked)]
-    await tell(database, seed=7, scenes=150)
+    mine = [booking for (booking,) in answers(migrated_database, asked)]
+    await tell(migrated_database, seed=7, scenes=150)
     touched = sql.SQL("select id from tidewire_demo.bookings where id = any({}) and clicked_at is null")
-    assert answers(database, touched.format(sql.Literal(mine))) == []
+    assert answers(migrated_database, touched.format(sql.Literal(mine))) == []
 
 
-async def test_a_demo_left_running_stays_small(database: str) -> None:
-    make_marketplace(database)
+async def test_a_demo_left_running_stays_small(migrated_database: str) -> None:
+    make_marketplace(migrated_database)
     story = Story(7)
     scene = next(scene for scene in iter(story.next_scene, None) if scene.script == "forget")
-    async with await connect_async(database) as connection:
+    async with await connect_async(migrated_database) as connection:
         await play(connection, scene)
-        assert counts(database)["bookings"] == 6000
+        assert counts(migrated_database)["bookings"] == 6000
         for _ in range(3):
             scene.values["kept"] = 5900
             await play(connection, scene)
-    assert counts(database)["bookings"] == 5900
-    check_rules(database)
+    assert counts(migrated_database)["bookings"] == 5900
+    check_rules(migrated_database)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from playwright.async_api import BrowserContext, ConsoleMessage, Error, Page, We
 from tests.parity.installed import find_chromium
 from tests.support.demo import make_marketplace, serving_demo
 from tests.support.log import execute
-from tests.support.postgres import ask, fresh_database
+from tests.support.postgres import ask, fresh_migrated_database
 from tests.support.server import RealtimeServer
 from tidewire.postgres.embedded import EmbeddedPostgres
 
@@ -72,7 +72,7 @@ class Windows:
 
 @pytest.fixture(scope="module")
 def marketplace(server: EmbeddedPostgres) -> Iterator[tuple[str, RealtimeServer]]:
-    with fresh_database(server) as dsn, serving_demo(dsn, make_marketplace(dsn)) as served:
+    with fresh_migrated_database(server) as dsn, serving_demo(dsn, make_marketplace(dsn)) as served:
         yield dsn, served
 
 

@@ -8,8 +8,8 @@ import pytest
 from tests.support.accounts import claims_of
 from tests.support.demo import ask_as, ask_token, make_marketplace, serving_demo
 from tests.support.log import execute
-from tests.support.postgres import ask, fresh_database
-from tests.support.server import RealtimeServer, SocketClient, migrate, realtime
+from tests.support.postgres import ask, fresh_migrated_database
+from tests.support.server import RealtimeServer, SocketClient, realtime
 from tidewire.demo.marketplace import SCHEMA, Person
 from tidewire.postgres.embedded import EmbeddedPostgres
 
@@ -53,7 +53,7 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def demo(server: EmbeddedPostgres) -> Iterator[Demo]:
-    with fresh_database(server) as dsn:
+    with fresh_migrated_database(server) as dsn:
         people = make_marketplace(dsn)
         with serving_demo(dsn, people) as served:
             yield Demo(dsn, served, people)
@@ -151,8 +151,7 @@ def test_the_page_is_served_and_kept_by_its_etag(demo: Demo) -> None:
         assert demo.served.get(path).status == 404
 
 
-def test_other_servers_have_no_such_door(database: str) -> None:
-    migrate(database)
-    with realtime(database) as served:
+def test_other_servers_have_no_such_door(migrated_database: str) -> None:
+    with realtime(migrated_database) as served:
         assert ask_token(served, "ana").status == 404
         assert served.get("/").status == 404
