@@ -191,6 +191,7 @@ def durable_source(
         until=_end_of_log(dsn) if once else None,
         window=None if past is None else window,
         past=past,
+        spool_bytes=0 if past is None else chosen.spool_bytes,
     )
 
 

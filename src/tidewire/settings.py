@@ -70,6 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Ask Postgres 17+ to keep the slot on its standbys, so that a promotion loses nothing."""
     queue_bytes: Bytes = 64 * 2**20
     """How much undecoded log may wait in memory before the connection is dropped and resumed later."""
+    spool_bytes: Annotated[int, Meta(ge=0)] = 2**30
+    """How much of transactions that are still running may lie in temporary files; with 0 they come when they commit."""
     history_bytes: Bytes = 64 * 2**20
     """How much of the recent past the in-memory bus keeps."""
     history_age_s: Seconds = 300.0

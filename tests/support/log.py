@@ -82,8 +82,10 @@ def make_source(
     publications: tuple[str, ...] = (PUBLICATION,),
     queue_bytes: int = QUEUE_BYTES,
     silence_s: float = SILENCE_S,
+    **more: Any,
 ) -> PostgresSource:
-    return PostgresSource(dsn, slot or DurableSlot(SLOT), publications, queue_bytes=queue_bytes, silence_s=silence_s)
+    slot = slot or DurableSlot(SLOT)
+    return PostgresSource(dsn, slot, publications, queue_bytes=queue_bytes, silence_s=silence_s, **more)
 
 
 class Follower:

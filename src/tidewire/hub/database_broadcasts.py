@@ -80,6 +80,8 @@ class DatabaseBroadcasts:
             self._replays.restart()
             return
         self._replays.passed(item.commit_lsn)
+        if item.shapes is not None and not any(self._reader(shape) for shape in item.shapes):
+            return
         for event in item.events:
             if isinstance(event, LogicalMessage):
                 if event.prefix != EMITTED_PREFIX:

@@ -106,6 +106,9 @@ class Dispatcher:
         await self._lanes.empty()
 
     async def _dispatch(self, transaction: Transaction) -> None:
+        if transaction.shapes is not None and not self._matcher.follows(transaction.shapes):
+            self._pass(transaction)
+            return
         # A part that comes again after a reconnection repeats what was sent.
         changes = [change for change in transaction.changes if (change.lsn, change.index) > self._last]
         if not changes:
@@ -129,6 +132,15 @@ class Dispatcher:
         for oid, held in waiting.items():
             await self._lanes.put(oid, Waiting(held, *common))
         self.lag_s = max(0.0, self._clock() - transaction.commit_time_us / 1_000_000)
+
+    def _pass(self, transaction: Transaction) -> None:
+        """Let rows of a large transaction go by that nobody follows, without looking at them."""
+        last = transaction.events[-1]
+        if (last.lsn, last.index) > self._last:
+            self._last = (last.lsn, last.index)
+            self.changes += len(transaction.events)
+            self.commit_time_us = transaction.commit_time_us
+            self.lag_s = max(0.0, self._clock() - transaction.commit_time_us / 1_000_000)
 
     def _hand(self, transaction: Transaction) -> None:
         """Take note that a transaction has been dealt with, or a part of it; one that says nothing counts as well."""

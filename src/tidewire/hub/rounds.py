@@ -54,6 +54,8 @@ class _Found(Struct, frozen=True):
     sequence: int
     transaction: Transaction
     candidates: Sequence[tuple[Candidates, Seen | None]]
+    place: Place
+    """Of its last change; the one before where it has none."""
 
 
 class Round:
@@ -130,9 +132,7 @@ class Round:
             for each, seen in message.candidates:
                 answered = list(islice(answers, len(each.asks)))
                 await self._tell(each.deliveries(answered), message, seen)
-            changes = message.transaction.changes
-            if changes:
-                self._place = (changes[-1].lsn, changes[-1].index)
+            self._place = max(self._place, message.place)
             for traveller in self._full:
                 self._forget(traveller)
                 traveller.rest(self._place, message.sequence)
@@ -156,16 +156,29 @@ class Round:
         self._finish_lists()
         if self._parts.history.is_news(sequence) and (item.renewed or item.emits(RULES_PREFIX)):
             self._parts.guards.observe(item)  # the dispatcher, which is behind, does so once more
+        if self._goes_by(item):
+            return _Found(sequence, item, (), self._looked_at)
         candidates: list[tuple[Candidates, Seen | None]] = []
+        changes_here = item.changes
         # A part that comes again after a reconnection repeats what was looked at.
-        new = [each for each in item.changes if (each.lsn, each.index) > self._looked_at and is_whole(each)]
-        if item.changes:
-            self._looked_at = max(self._looked_at, (item.changes[-1].lsn, item.changes[-1].index))
+        new = [each for each in changes_here if (each.lsn, each.index) > self._looked_at and is_whole(each)]
+        if changes_here:
+            self._looked_at = max(self._looked_at, (changes_here[-1].lsn, changes_here[-1].index))
         async for changes in self._stretches(new):
             for matcher, seen in self._matchers(item):
                 await self._parts.guards.load_for(changes, matcher.roles)
                 candidates.append((matcher.match(changes, self._parts.guards.by_table), seen))
-        return _Found(sequence, item, candidates)
+        return _Found(sequence, item, candidates, self._looked_at)
+
+    def _goes_by(self, item: Transaction) -> bool:
+        """Tell whether these are rows of a large transaction that nobody follows: they need not be looked at."""
+        if item.shapes is None or any(matcher.follows(item.shapes) for matcher, _ in self._matchers(item)):
+            return False
+        last = (item.commit_lsn, item.events[-1].index)
+        if self._ahead and self._ahead[0][0] < last:
+            return False
+        self._looked_at = max(self._looked_at, last)
+        return True
 
     async def _stretches(self, changes: Sequence[Change]) -> AsyncIterator[Sequence[Change]]:
         """Cut where somebody begins; before each stretch, everybody who is to hear of it has begun."""

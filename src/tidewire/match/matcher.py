@@ -9,7 +9,7 @@ from tidewire.match.guard import Guard
 from tidewire.match.index import TableIndex
 from tidewire.match.rule import Rule
 from tidewire.match.subscription import ANY, Compile, Subscription
-from tidewire.model.change import Change
+from tidewire.model.change import Change, Shape
 from tidewire.model.relation import Relation
 
 _OPEN: Final[Mapping[int, Guard]] = {}
@@ -78,6 +78,10 @@ class Matcher:
     def roles(self, relation: Relation) -> set[str]:
         """Return the roles of those who subscribe to a table: their rules have to be known before its changes come."""
         return {role for table in self._concerned(relation.schema, relation.name) for role in table.roles}
+
+    def follows(self, shapes: Iterable[Shape]) -> bool:
+        """Tell whether anybody may wish to hear of rows of these tables: otherwise nobody need read them."""
+        return any(self._concerned(shape.relation.schema, shape.relation.name) for shape in shapes)
 
     def match(self, changes: Iterable[Change], guards: Mapping[int, Guard] = _OPEN) -> Candidates:
         """Return who wishes to hear of these changes, all of one transaction or not, in their order.

@@ -3,7 +3,7 @@
 A row stays the bytes of its log message until somebody reads it: most rows of most tables are read by nobody.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Final, Literal, Protocol
 
 from msgspec import Struct
@@ -108,7 +108,7 @@ class Transaction(Struct, frozen=True):
     commit_lsn: Lsn
     commit_time_us: int
     """Microseconds since 1970-01-01 UTC."""
-    events: tuple[Event, ...]
+    events: Sequence[Event]
     end_lsn: Lsn | None
     renewed: tuple[int, ...] = ()
     """Numbers of the tables that the log described since the part before, each ahead of its next change.
@@ -116,6 +116,8 @@ class Transaction(Struct, frozen=True):
     Postgres describes a table again when anything about it may have changed, and once on each connection: privileges
     and policies that were read before are to be read again.
     """
+    shapes: tuple[Shape, ...] | None = None
+    """Where all events are changed rows that nobody has looked at yet: which tables they are of. Else None."""
 
     @property
     def complete(self) -> bool:
@@ -123,7 +125,9 @@ class Transaction(Struct, frozen=True):
 
     def emits(self, prefix: str) -> bool:
         """Tell whether there is a message with this prefix in it."""
-        return any(isinstance(event, LogicalMessage) and event.prefix == prefix for event in self.events)
+        return self.shapes is None and any(
+            isinstance(event, LogicalMessage) and event.prefix == prefix for event in self.events
+        )
 
     @property
     def changes(self) -> tuple[Change, ...]:

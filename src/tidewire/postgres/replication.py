@@ -41,9 +41,18 @@ SILENCE_S = 60.0
 """Each status message asks for an answer. A busy walsender may be late, but not by more than its own time limit."""
 
 
-async def connect_replication(dsn: str) -> psycopg.AsyncConnection[Any]:
-    """Open a connection that speaks the replication protocol (and simple SQL). The caller closes it."""
-    return await connect_async(dsn, replication="database", options=SESSION, **PROBES)
+BLOCK_KIB = 4096
+"""A transaction that takes more of the walsender's memory is sent while it runs, in blocks of this size. What
+commits meanwhile waits for one block, some 50 ms. Postgres counts what keeping a row takes: some 200 bytes and more."""
+
+
+async def connect_replication(dsn: str, *, block_kib: int | None = None) -> psycopg.AsyncConnection[Any]:
+    """Open a connection that speaks the replication protocol (and simple SQL). The caller closes it.
+
+    `block_kib` is for a stream of blocks; without it the server's own limit counts.
+    """
+    options = SESSION if block_kib is None else f"{SESSION} -c logical_decoding_work_mem={block_kib}kB"
+    return await connect_async(dsn, replication="database", options=options, **PROBES)
 
 
 class ReplicationStream:
@@ -74,12 +83,16 @@ class ReplicationStream:
         self._fileno = -1
         self.overflowed = False
 
-    async def start(self, slot: str, publications: tuple[str, ...], at: int) -> None:
-        """Ask for everything from `at` on. Raises our errors when Postgres refuses."""
+    async def start(self, slot: str, publications: tuple[str, ...], at: int, *, in_blocks: bool = False) -> None:
+        """Ask for everything from `at` on, large transactions `in_blocks` while they run or each in one piece.
+
+        Raises our errors when Postgres refuses.
+        """
         names = ",".join('"' + name.replace('"', '""') + '"' for name in publications)
+        way = "proto_version '2', streaming 'on'" if in_blocks else "proto_version '1'"
         self._channel.start(
             f'START_REPLICATION SLOT "{slot}" LOGICAL {format_lsn(at)}'
-            f" (proto_version '1', publication_names {_literal(names)}, messages 'true')"
+            f" ({way}, publication_names {_literal(names)}, messages 'true')"
         )
         self._reading = True
         self._fileno = self._channel.fileno

@@ -1,6 +1,6 @@
 """The change source: keeps a replication stream going through restarts, takeovers and overflow, without gap or repeat.
 
-bytes (replication) → messages → relation shapes (catalog) → transactions (wal.assembler) → whoever iterates.
+bytes (replication) → messages → relation shapes (catalog) → transactions (wal.streams) → whoever iterates.
 """
 
 import asyncio
@@ -19,13 +19,15 @@ from tidewire.ports import PastListener
 from tidewire.postgres import queries
 from tidewire.postgres.catalog import Catalog
 from tidewire.postgres.connection import bounded, connect_async, translated
-from tidewire.postgres.replication import PROBES, SILENCE_S, ReplicationStream, connect_replication
+from tidewire.postgres.replication import BLOCK_KIB, PROBES, SILENCE_S, ReplicationStream, connect_replication
 from tidewire.postgres.slot import SlotStart, read_slot
+from tidewire.postgres.spool import FileSpool
 from tidewire.wal.assembler import Assembler, Resume
 from tidewire.wal.backoff import backoff_s
 from tidewire.wal.pgoutput import RelationMessage
 from tidewire.wal.progress import Progress
 from tidewire.wal.retention import Retained, Window
+from tidewire.wal.streams import NotKept, Streams
 
 log = structlog.get_logger()
 
@@ -69,7 +71,10 @@ class PostgresSource:
         silence_s: float = SILENCE_S,
         window: Window | None = None,
         past: PastListener | None = None,
+        spool_bytes: int = 0,
+        block_kib: int = BLOCK_KIB,
     ) -> None:
+        """`spool_bytes` may lie on disk of transactions that are still running; with 0 they come when they commit."""
         self.epoch = ""
         self.status = "starting"
         """starting, streaming, standby, reconnecting or lost: what this source is doing right now."""
@@ -81,6 +86,10 @@ class PostgresSource:
         self._window = window
         self._progress = Progress(window, after=after)
         self._past = past
+        self._spool_bytes = spool_bytes
+        self._block_kib = block_kib
+        self._whole: int | None = None
+        """The transaction that did not fit and is therefore read in one piece, with whatever comes before it."""
         self.began_at = Lsn(0)
         """Where the slot stood when this history was first streamed: everything behind that is kept."""
         self._begun = ""
@@ -113,6 +122,7 @@ class PostgresSource:
         while (start := await self._replace_slot(attempt)) is None:
             attempt += 1
         self._progress = Progress(self._window)
+        self._whole = None
         self.epoch = start.epoch
         return start.epoch
 
@@ -156,9 +166,10 @@ class PostgresSource:
 
     async def _stream_once(self) -> AsyncGenerator[Transaction | None, None]:
         """Follow one connection until it ends. Yields None once when streaming has begun."""
+        in_blocks = self._spool_bytes > 0 and self._whole is None
         async with (
             await connect_async(self._dsn, **PROBES) as sql,
-            await connect_replication(self._dsn) as walsender,
+            await connect_replication(self._dsn, block_kib=self._block_kib if in_blocks else None) as walsender,
         ):
             # Before the slot is made: without a reader it would hold back the log for ever.
             publications = await self._existing_publications(sql)
@@ -169,29 +180,39 @@ class PostgresSource:
             if self._past is not None and not self._started.is_set() and not start.is_new:
                 progress.skip(here.end, here.now_us)
             stream = ReplicationStream(walsender, standby, queue_bytes=self._queue_bytes, silence_s=self._silence_s)
+            streams = Streams(Assembler(after=progress.after), FileSpool, limit_bytes=self._spool_bytes)
             try:
-                await stream.start(start.name, publications, progress.begin_at(start.confirmed))
+                at = progress.begin_at(start.confirmed)
+                await stream.start(start.name, publications, at, in_blocks=in_blocks)
                 self._stream = stream
-                self._begin(start, progress.begin_at(start.confirmed))
+                self._begin(start, at)
                 yield None
-                assembler = Assembler(after=progress.after)
                 catalog = Catalog(sql)
                 async for batch in stream.batches():
-                    for item in assembler.read(batch):
+                    for item in streams.read(batch):
                         if isinstance(item, Transaction):
                             progress.deliver(item)
                             yield item
+                            if item.xid == self._whole and item.complete:
+                                self._whole = (
+                                    None  # what comes next may come in blocks again, on a connection of its own
+                                )
+                                return
                         elif isinstance(item, RelationMessage):
                             with bounded(sql, self._silence_s):
-                                assembler.define(await catalog.describe(item))
+                                streams.define(await catalog.describe(item))
                         else:
                             progress.idle(item)
                             if self._until is not None and item.wal_end >= self._until:
                                 self._finished = True
                                 return
+            except NotKept as transaction:
+                self._whole = transaction.xid
+                log.warning("transaction_read_again", xid=transaction.xid, reason=transaction.reason)
             except PostgresError as error:
                 raise await self._explain(error, sql) from None
             finally:
+                streams.close()
                 progress.disconnect(streamed=self._stream is not None)
                 self._stream = None
                 await stream.close()

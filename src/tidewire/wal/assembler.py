@@ -9,11 +9,12 @@ from typing import Final, NoReturn
 
 from msgspec import Struct
 
-from tidewire.model.change import Change, Event, LogicalMessage, Operation, Transaction
+from tidewire.model.change import Change, Event, LogicalMessage, Operation, Shape, Transaction
 from tidewire.model.errors import DecodeError
 from tidewire.model.position import MAX_INDEX, Lsn
 from tidewire.model.relation import Relation
 from tidewire.wal import pgoutput
+from tidewire.wal.packed import PackedChanges, Run
 from tidewire.wal.protocol import Keepalive
 from tidewire.wal.row_decoder import RowDecoder
 
@@ -74,10 +75,17 @@ class Assembler:
         """Read rows of `relation` in this shape from here on."""
         self._shapes[relation.oid.to_bytes(4, "big")] = RowDecoder(relation)
 
-    def read(self, items: Iterable[bytes | Keepalive]) -> Iterator[Transaction | pgoutput.RelationMessage | Keepalive]:
-        """Take the next items of the stream. Three kinds of things come out, in the order of the stream:
+    def shape_of(self, oid: int) -> RowDecoder | None:
+        """Return how rows of a relation are read now."""
+        return self._shapes.get(oid.to_bytes(4, "big"))
 
-        transactions; relations, which must be defined before going on; and keepalives between transactions. Raises
+    def read(
+        self, items: Iterable[bytes | Keepalive]
+    ) -> Iterator[Transaction | pgoutput.RelationMessage | Keepalive | bytes]:
+        """Take the next items of the stream. Four kinds of things come out, in the order of the stream:
+
+        transactions; relations, which must be defined before going on; keepalives between transactions; and, as they
+        are, the messages around blocks of running transactions, whose contents are not for this assembler. Raises
         DecodeError, after which the stream must be started again. Rows are not looked into: one that is damaged raises
         DecodeError where it is read, and nothing here.
         """
@@ -94,6 +102,8 @@ class Assembler:
                     relation = pgoutput.parse_relation(item)
                     self._renewed[relation.oid] = None
                     yield relation
+                elif item[0] in pgoutput.STREAM_CONTROL and self._begin is None:
+                    yield item
                 else:
                     raise DecodeError(f"reading the log: unknown message {item[:1]!r}")
         except IndexError:
@@ -105,6 +115,23 @@ class Assembler:
             if isinstance(item, Transaction):
                 return item
         return None
+
+    def take(self, run: Run) -> Iterator[Transaction]:
+        """Take many rows of the open transaction as they are, without looking at each."""
+        begin, first = self._begin or self._open(), self._index
+        if first <= self._skip_to:  # some of it was handed out before
+            for data in run.messages():
+                if (part := self._on_row(data)) is not None:
+                    yield part
+            return
+        if self._events and (part := self._part(begin, None)) is not None:
+            yield part
+        shapes: dict[bytes, Shape] = {oid: self._shapes.get(oid) or self._never_described() for oid in run.oids}
+        self._index = first + run.count
+        events = PackedChanges(begin.commit_lsn, first, shapes, run)
+        yield Transaction(
+            begin.xid, begin.commit_lsn, begin.commit_time_us, events, None, self._take_renewed(), events.shapes
+        )
 
     def _on_begin(self, data: bytes) -> None:
         if self._begin is not None:
@@ -182,7 +209,9 @@ class Assembler:
         events, self._events, self._bytes = tuple(self._events), [], 0
         if not events and (self._index == 0 or begin.commit_lsn < self._after.lsn):
             return None
-        renewed: tuple[int, ...] = ()
-        if self._renewed:
-            renewed, self._renewed = tuple(self._renewed), {}
+        renewed = self._take_renewed() if self._renewed else ()
         return Transaction(begin.xid, begin.commit_lsn, begin.commit_time_us, events, end_lsn, renewed)
+
+    def _take_renewed(self) -> tuple[int, ...]:
+        renewed, self._renewed = tuple(self._renewed), {}
+        return renewed

@@ -2,7 +2,7 @@
 
 An envelope is a version byte, a kind byte and a MessagePack array. A relation is written once per envelope and its
 changes refer to it by number; the commit LSN, which all events of a transaction share, is written once as well. Rows
-travel as the log messages that they came in, and neither side reads them.
+travel as the log messages that they came in, and neither side reads them; those of a large transaction stay packed.
 """
 
 import re
@@ -17,10 +17,12 @@ from tidewire.model.change import Change, Event, LogicalMessage, Operation, Resy
 from tidewire.model.errors import DecodeError
 from tidewire.model.position import MAX_INDEX, Lsn
 from tidewire.model.relation import Column, PgType, Relation, ReplicaIdentity, TypeKind
+from tidewire.wal.packed import PackedChanges, Run
 from tidewire.wal.row_decoder import RowDecoder
 
 VERSION: Final = 3
 _TRANSACTION: Final = bytes((VERSION, ord("T")))
+_PACKED: Final = bytes((VERSION, ord("P")))
 _RESYNC: Final = bytes((VERSION, ord("R")))
 _OPERATIONS: Final[Mapping[bytes, Operation]] = {b"I": "INSERT", b"U": "UPDATE", b"D": "DELETE", b"": "TRUNCATE"}
 """By the first byte of the log message. One TRUNCATE message may name many tables, so it does not travel."""
@@ -72,8 +74,23 @@ class _FlatTransaction(Struct, array_like=True, frozen=True):
     renewed: tuple[_Number, ...]
 
 
+class _FlatPacked(Struct, array_like=True, frozen=True):
+    """A part of a large transaction, whose rows stay packed."""
+
+    xid: int
+    commit_lsn: _Number
+    commit_time_us: int
+    relations: tuple[bytes, ...]
+    first: _Index
+    count: _Number
+    lengths: bytes
+    body: bytes
+    renewed: tuple[_Number, ...]
+
+
 _encoder = msgspec.msgpack.Encoder()
 _transaction_decoder = msgspec.msgpack.Decoder(_FlatTransaction)
+_packed_decoder = msgspec.msgpack.Decoder(_FlatPacked)
 _relation_decoder = msgspec.msgpack.Decoder(_FlatRelation)
 _resync_decoder = msgspec.msgpack.Decoder(tuple[str, str])
 
@@ -116,6 +133,8 @@ def encode(item: Transaction | Resync) -> bytes:
     """Write an envelope; `decode` gives back an equal value. Events must be in order of their index."""
     if isinstance(item, Resync):
         return _RESYNC + _encoder.encode((item.epoch, item.reason))
+    if isinstance(item.events, PackedChanges):
+        return _encode_packed(item, item.events)
     # By identity, as the log's decoder hands out one object per shape; comparing would cost more than writing a row.
     numbers: dict[int, int] = {}
     relations: list[bytes] = []
@@ -146,13 +165,15 @@ def decode(payload: bytes) -> Transaction | Resync:
     try:
         if kind == _TRANSACTION:
             return _transaction(_transaction_decoder.decode(body))
+        if kind == _PACKED:
+            return _packed(_packed_decoder.decode(body))
         if kind == _RESYNC:
             return Resync(*_resync_decoder.decode(body))
     except (ValueError, LookupError, RecursionError) as error:  # msgspec's errors and bad UTF-8 are ValueErrors
         # The error's text is left out: it may quote a row.
         raise DecodeError(f"reading an envelope: expected version {VERSION}, got a {type(error).__name__}") from None
     raise DecodeError(
-        f"reading an envelope: expected version {VERSION} and kind T or R, got {kind!r}",
+        f"reading an envelope: expected version {VERSION} and kind T, P or R, got {kind!r}",
         hint="run the same version of Tidewire on every node",
     )
 
@@ -168,6 +189,33 @@ def _transaction(flat: _FlatTransaction) -> Transaction:
         events.sort(key=_index)
     end_lsn = None if flat.end_lsn is None else Lsn(flat.end_lsn)
     return Transaction(flat.xid, lsn, flat.commit_time_us, tuple(events), end_lsn, flat.renewed)
+
+
+def _encode_packed(part: Transaction, events: PackedChanges) -> bytes:
+    run = events.run
+    relations = [_encode_relation(shape) for shape in events.shapes]
+    return _PACKED + _encoder.encode(
+        _FlatPacked(
+            part.xid,
+            part.commit_lsn,
+            part.commit_time_us,
+            tuple(relations),
+            events.first,
+            run.count,
+            run.lengths,
+            run.body,
+            part.renewed,
+        )
+    )
+
+
+def _packed(flat: _FlatPacked) -> Transaction:
+    shapes = {shape.relation.oid.to_bytes(4, "big"): shape for shape in map(_decode_relation, flat.relations)}
+    if flat.count * 4 != len(flat.lengths):
+        raise ValueError("lengths")
+    lsn = Lsn(flat.commit_lsn)
+    events = PackedChanges(lsn, flat.first, shapes, Run(flat.count, tuple(shapes), flat.lengths, flat.body))
+    return Transaction(flat.xid, lsn, flat.commit_time_us, events, None, flat.renewed, events.shapes)
 
 
 def _index(event: Event) -> int:

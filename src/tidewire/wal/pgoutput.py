@@ -1,4 +1,4 @@
-"""Messages of the pgoutput plugin (protocol version 1, text) to values. Rows: see row_decoder; order: assembler."""
+"""Messages of the pgoutput plugin (protocol version 2, text) to values. Rows: see row_decoder; order: assembler."""
 
 from struct import Struct as Layout
 from typing import Final
@@ -22,6 +22,13 @@ DELETE: Final = ord("D")
 TRUNCATE: Final = ord("T")
 MESSAGE: Final = ord("M")
 
+STREAM_START: Final = ord("S")
+STREAM_STOP: Final = ord("E")
+STREAM_COMMIT: Final = ord("c")
+STREAM_ABORT: Final = ord("A")
+STREAM_CONTROL: Final = frozenset((STREAM_START, STREAM_STOP, STREAM_COMMIT, STREAM_ABORT))
+"""What surrounds the blocks of transactions that are still running. Within one, each message names its transaction."""
+
 _IDENTITIES: dict[int, ReplicaIdentity] = {
     ord("d"): "default",
     ord("f"): "full",
@@ -34,6 +41,11 @@ _IDENTITIES: dict[int, ReplicaIdentity] = {
 _BEGIN = Layout(">xQqI")
 _COMMIT = Layout(">xxQQ8x")
 """Flags and the commit time are skipped: the first is unused, the second known since Begin."""
+
+_COMMIT_TIME = Layout(">BBQQq")
+_STREAM_START = Layout(">xIB")
+_STREAM_COMMIT = Layout(">xIxQQq")
+_STREAM_ABORT = Layout(">xII")
 
 
 class Begin(Struct, frozen=True):
@@ -49,6 +61,21 @@ class Commit(Struct, frozen=True):
 
     commit_lsn: Lsn
     end_lsn: Lsn
+
+
+class StreamCommit(Struct, frozen=True):
+    """A transaction that came in blocks has committed. `begin` and `commit` are what would surround it in one piece."""
+
+    xid: int
+    begin: bytes
+    commit: bytes
+
+
+class StreamAbort(Struct, frozen=True):
+    """A transaction that came in blocks, or a part of it, is rolled back: all from the first change of `sub_xid` on."""
+
+    xid: int
+    sub_xid: int
 
 
 class RelationColumn(Struct, frozen=True):
@@ -96,6 +123,28 @@ def parse_commit(data: bytes) -> Commit:
         raise DecodeError(f"reading a Commit message: expected {_COMMIT.size} bytes, got {len(data)}")
     commit_lsn, end_lsn = _COMMIT.unpack(data)
     return Commit(Lsn(commit_lsn), Lsn(end_lsn))
+
+
+def parse_stream_start(data: bytes) -> int:
+    """Return the number of the transaction that the following messages belong to, up to the Stream Stop."""
+    if len(data) != _STREAM_START.size:
+        raise DecodeError(f"reading a Stream Start message: expected {_STREAM_START.size} bytes, got {len(data)}")
+    xid, _is_first = _STREAM_START.unpack(data)
+    return int(xid)
+
+
+def parse_stream_commit(data: bytes) -> StreamCommit:
+    if len(data) != _STREAM_COMMIT.size:
+        raise DecodeError(f"reading a Stream Commit message: expected {_STREAM_COMMIT.size} bytes, got {len(data)}")
+    xid, commit_lsn, end_lsn, time = _STREAM_COMMIT.unpack(data)
+    begin = b"B" + _BEGIN.pack(commit_lsn, time, xid)[1:]
+    return StreamCommit(xid, begin, _COMMIT_TIME.pack(COMMIT, 0, commit_lsn, end_lsn, time))
+
+
+def parse_stream_abort(data: bytes) -> StreamAbort:
+    if len(data) != _STREAM_ABORT.size:
+        raise DecodeError(f"reading a Stream Abort message: expected {_STREAM_ABORT.size} bytes, got {len(data)}")
+    return StreamAbort(*_STREAM_ABORT.unpack(data))
 
 
 def parse_relation(data: bytes) -> RelationMessage:
