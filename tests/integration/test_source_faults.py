@@ -1,12 +1,9 @@
 """Connections that break, freeze and are refused, servers that stop and die: one source goes on without a gap."""
 
 import asyncio
-import os
 import random
-import signal
 import time
 from functools import partial
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,7 +13,6 @@ from tests.support.log import (
     changes,
     emit,
     execute,
-    fetch,
     following,
     identities,
     make_source,
@@ -25,10 +21,9 @@ from tests.support.log import (
     run,
     wait_until,
 )
-from tests.support.postgres import MakeServer
+from tests.support.postgres import MakeServer, crash
 from tests.support.proxy import BreakableProxy
 from tidewire.model.change import Transaction
-from tidewire.postgres.embedded import EmbeddedPostgres
 
 THINGS = "create table things (id int primary key, label text)"
 CLEAN_STOP_LIMIT_S = 10.0
@@ -142,7 +137,7 @@ async def test_servers_that_stop_and_die_leave_no_gap_and_no_repeat(make_server:
         assert not parts[-1].complete
         lost = psycopg.connect(dsn)
         run(lost, "insert into things values (999999, 'never committed')")
-        await asyncio.to_thread(_crash, server)
+        await asyncio.to_thread(crash, server)
         lost.close()
         await asyncio.to_thread(server.start)
         reading = group.create_task(log.read_to("recovered", limit_s=30))
@@ -150,10 +145,3 @@ async def test_servers_that_stop_and_die_leave_no_gap_and_no_repeat(make_server:
         emit(dsn, "recovered")
         parts += await reading
     _expect_all(parts, dsn)
-
-
-def _crash(server: EmbeddedPostgres) -> None:
-    """Kill the postmaster as the kernel would; its children notice and end."""
-    folder = Path(str(fetch(server.dsn(), "show data_directory")))
-    os.kill(int((folder / "postmaster.pid").read_text(encoding="ascii").split()[0]), signal.SIGKILL)
-    server.stop()

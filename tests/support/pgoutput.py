@@ -40,6 +40,23 @@ def emitted(prefix: str, content: bytes, *, transactional: bool = True) -> bytes
     return head + prefix.encode() + b"\0" + struct.pack(">I", len(content)) + content
 
 
+def stream_start(xid: int, *, first: bool = True) -> bytes:
+    return b"S" + struct.pack(">IB", xid, first)
+
+
+def stream_commit(xid: int, lsn: int, end: int, *, time_us: int = 0) -> bytes:
+    return b"c" + struct.pack(">IBQQq", xid, 0, lsn, end, time_us)
+
+
+def stream_abort(xid: int, sub_xid: int) -> bytes:
+    return b"A" + struct.pack(">II", xid, sub_xid)
+
+
+def streamed(message: bytes, xid: int) -> bytes:
+    """A message as it stands within a block: it names the transaction or subtransaction that it is of."""
+    return message[:1] + struct.pack(">I", xid) + message[1:]
+
+
 def relation_message(
     name: str, columns: list[tuple[str, int, bool]], *, identity: bytes = b"d", oid: int = TABLE_OID
 ) -> bytes:

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -127,6 +128,13 @@ def ask(dsn: str, query: LiteralString) -> Any:
         row = connection.execute(query).fetchone()
     assert row is not None
     return row[0]
+
+
+def crash(server: EmbeddedPostgres) -> None:
+    """Kill the postmaster as the kernel would; its children notice and end."""
+    folder = Path(ask(server.dsn(), "show data_directory"))
+    os.kill(int((folder / "postmaster.pid").read_text(encoding="ascii").split()[0]), signal.SIGKILL)
+    server.stop()
 
 
 def live(data_dir: Path) -> Postmaster:

@@ -97,7 +97,7 @@ def test_a_table_altered_within_a_transaction_has_two_shapes() -> None:
     altered = msgspec.structs.replace(RELATION, columns=RELATION.columns[:2])
     before = inserted(RELATION, ROWS, lsn=5, complete=False)
     after = inserted(altered, [("1", "x")], lsn=5, first_index=2)
-    decoded = decode(encode(msgspec.structs.replace(after, events=before.events + after.events)))
+    decoded = decode(encode(msgspec.structs.replace(after, events=(*before.events, *after.events))))
     assert isinstance(decoded, Transaction)
     assert [change.relation for change in decoded.changes] == [RELATION, RELATION, altered]
 

@@ -33,6 +33,10 @@ class ServerProcess:
         """Return the resident memory."""
         return float(sum(_rss_kib(pid) for pid in self._pids()))
 
+    def peak_rss_kib(self) -> float:
+        """Return the most memory that was ever resident; with children, the sum of their peaks."""
+        return float(sum(_rss_kib(pid, "VmHWM:") for pid in self._pids()))
+
     def _pids(self) -> list[int]:
         return _session(self.pid) if self._family else [self.pid]
 
@@ -109,10 +113,10 @@ def _cpu_s(pid: int) -> float:
     return 0.0
 
 
-def _rss_kib(pid: int) -> int:
+def _rss_kib(pid: int, name: str = "VmRSS:") -> int:
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(name):
                 return int(line.split()[1])
     return 0
 

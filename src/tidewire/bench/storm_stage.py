@@ -40,8 +40,16 @@ class StormStage:
 
     def bystanders(self, count: int) -> Bystanders:
         """Prepare clients that each follow a table that all may see."""
+        return self.readers("bench_bystander", count)
+
+    def server_peak_mib(self) -> float:
+        """Return the most memory that the server has ever taken."""
+        return self._server.process.peak_rss_kib() / 1024
+
+    def readers(self, table: str, count: int) -> Bystanders:
+        """Prepare clients that each follow a whole table that all may see."""
         request = self._server.request()
-        everybody = [words(self._server, "bench_bystander", user_id(user), request) for user in range(count)]
+        everybody = [words(self._server, table, user_id(user), request) for user in range(count)]
         return Bystanders(self._server.port, everybody)
 
     @contextmanager
@@ -57,6 +65,23 @@ class StormStage:
                 yield
             finally:
                 self._run("delete from bench_writing", {})
+
+    @contextmanager
+    def writing_beside(self, *, bystander_per_s: float) -> Iterator[None]:
+        """Commit so many transactions a second to the bystanders' table until the block ends."""
+        self._run("insert into bench_writing default values", {})
+        with self._beside("call bench_write_bystander(%(rate)s)", {"rate": bystander_per_s}):
+            try:
+                yield
+            finally:
+                self._run("delete from bench_writing", {})
+
+    def write_bulk(self, rows: int) -> None:
+        """Write so many rows in one transaction."""
+        self._run(
+            "insert into bench_bulk select mark, 'row ' || mark from generate_series(1, %(rows)s) as mark",
+            {"rows": rows},
+        )
 
     def write_missed(self, first: int, each: int, *, first_user: int, users: int = 1) -> None:
         """Write so many rows for each of some users, with marks from `first` on."""

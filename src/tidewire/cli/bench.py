@@ -9,11 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from tidewire import assemble
-from tidewire.bench import changes, data, decode, fanout, latency, match, memory, resume, rls, storm
+from tidewire.bench import bulk, changes, data, decode, fanout, latency, match, memory, resume, rls, storm
 from tidewire.bench.report import Report
 from tidewire.cli.output import err, out, print_json
 
 BENCHMARKS: dict[str, Callable[..., Report]] = {
+    "bulk": bulk.run,
     "changes": changes.run,
     "data": data.run,
     "decode": decode.run,
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
 class Name(StrEnum):
     """Which measurement."""
 
+    BULK = "bulk"
     CHANGES = "changes"
     DATA = "data"
     DECODE = "decode"

@@ -88,8 +88,8 @@ class PostgresSource:
         self._past = past
         self._spool_bytes = spool_bytes
         self._block_kib = block_kib
-        self._whole: int | None = None
-        """The transaction that did not fit and is therefore read in one piece, with whatever comes before it."""
+        self._whole_to: Lsn | None = None
+        """Until something commits there or behind it, transactions are read in one piece; None is in blocks."""
         self.began_at = Lsn(0)
         """Where the slot stood when this history was first streamed: everything behind that is kept."""
         self._begun = ""
@@ -122,7 +122,7 @@ class PostgresSource:
         while (start := await self._replace_slot(attempt)) is None:
             attempt += 1
         self._progress = Progress(self._window)
-        self._whole = None
+        self._whole_to = None
         self.epoch = start.epoch
         return start.epoch
 
@@ -166,7 +166,7 @@ class PostgresSource:
 
     async def _stream_once(self) -> AsyncGenerator[Transaction | None, None]:
         """Follow one connection until it ends. Yields None once when streaming has begun."""
-        in_blocks = self._spool_bytes > 0 and self._whole is None
+        in_blocks = self._spool_bytes > 0 and self._whole_to is None
         async with (
             await connect_async(self._dsn, **PROBES) as sql,
             await connect_replication(self._dsn, block_kib=self._block_kib if in_blocks else None) as walsender,
@@ -193,10 +193,8 @@ class PostgresSource:
                         if isinstance(item, Transaction):
                             progress.deliver(item)
                             yield item
-                            if item.xid == self._whole and item.complete:
-                                self._whole = (
-                                    None  # what comes next may come in blocks again, on a connection of its own
-                                )
+                            if item.complete and self._whole_to is not None and item.commit_lsn >= self._whole_to:
+                                self._whole_to = None
                                 return
                         elif isinstance(item, RelationMessage):
                             with bounded(sql, self._silence_s):
@@ -207,15 +205,23 @@ class PostgresSource:
                                 self._finished = True
                                 return
             except NotKept as transaction:
-                self._whole = transaction.xid
-                log.warning("transaction_read_again", xid=transaction.xid, reason=transaction.reason)
+                self._read_whole(transaction.commit_lsn, transaction.reason)
             except PostgresError as error:
-                raise await self._explain(error, sql) from None
+                explained = await self._explain(error, sql)
+                if not in_blocks or explained.retryable or isinstance(explained, SlotLost):
+                    raise explained from None
+                # Postgres fails over tables that are made and altered beside each other while it sends blocks.
+                self._read_whole((await _surroundings(sql)).end, explained.message)
             finally:
                 streams.close()
                 progress.disconnect(streamed=self._stream is not None)
                 self._stream = None
                 await stream.close()
+
+    def _read_whole(self, to: Lsn, reason: str) -> None:
+        """Have the next connection ask for transactions in one piece, up to what commits at `to`."""
+        self._whole_to = to
+        log.warning("transaction_read_again", to=format_lsn(to), reason=reason)
 
     def _begin(self, start: SlotStart, news_from: Lsn) -> None:
         """Say that the stream has begun, and with the first of a history where that can be read from."""

@@ -67,6 +67,7 @@ class StreamCommit(Struct, frozen=True):
     """A transaction that came in blocks has committed. `begin` and `commit` are what would surround it in one piece."""
 
     xid: int
+    commit_lsn: Lsn
     begin: bytes
     commit: bytes
 
@@ -138,7 +139,7 @@ def parse_stream_commit(data: bytes) -> StreamCommit:
         raise DecodeError(f"reading a Stream Commit message: expected {_STREAM_COMMIT.size} bytes, got {len(data)}")
     xid, commit_lsn, end_lsn, time = _STREAM_COMMIT.unpack(data)
     begin = b"B" + _BEGIN.pack(commit_lsn, time, xid)[1:]
-    return StreamCommit(xid, begin, _COMMIT_TIME.pack(COMMIT, 0, commit_lsn, end_lsn, time))
+    return StreamCommit(xid, Lsn(commit_lsn), begin, _COMMIT_TIME.pack(COMMIT, 0, commit_lsn, end_lsn, time))
 
 
 def parse_stream_abort(data: bytes) -> StreamAbort:

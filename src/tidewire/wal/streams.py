@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from tidewire.model.change import Transaction
 from tidewire.model.errors import DecodeError
+from tidewire.model.position import Lsn
 from tidewire.model.relation import Relation
 from tidewire.wal import pgoutput
 from tidewire.wal.assembler import Assembler
@@ -53,11 +54,11 @@ class Spool(Protocol):
 
 
 class NotKept(Exception):  # noqa: N818 - no error: an answer that the caller must act on
-    """Transaction `xid` has committed and cannot be put together here: read it once more, in one piece."""
+    """The transaction that commits at `commit_lsn` cannot be put together here: read it once more, in one piece."""
 
-    def __init__(self, xid: int, reason: str) -> None:
-        super().__init__(xid, reason)
-        self.xid = xid
+    def __init__(self, commit_lsn: Lsn, reason: str) -> None:
+        super().__init__(commit_lsn, reason)
+        self.commit_lsn = commit_lsn
         self.reason = reason
 
 
@@ -243,7 +244,7 @@ class Streams:
             raise DecodeError("reading the log: the end of a transaction that never began")
         spool = running.spool
         if spool is None:
-            raise NotKept(commit.xid, running.reason)
+            raise NotKept(commit.commit_lsn, running.reason)
         newer: dict[int, RowDecoder] = {}
         spool.rewind()
         self._assembler.feed(commit.begin)

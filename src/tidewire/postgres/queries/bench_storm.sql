@@ -18,12 +18,20 @@ create table bench_bystander (
   written_at timestamptz not null default clock_timestamp()
 );
 
+-- Rows that come a million at once.
+create table bench_bulk (
+  mark bigint primary key,
+  body text not null
+);
+
 alter table bench_own enable row level security;
 create policy own on bench_own for select to authenticated using (auth.uid() = user_id);
 alter table bench_bystander enable row level security;
 create policy everybody on bench_bystander for select to authenticated using (true);
-grant select on bench_own, bench_bystander to authenticated;
-alter publication supabase_realtime add table bench_own, bench_bystander;
+alter table bench_bulk enable row level security;
+create policy everybody on bench_bulk for select to authenticated using (true);
+grant select on bench_own, bench_bystander, bench_bulk to authenticated;
+alter publication supabase_realtime add table bench_own, bench_bystander, bench_bulk;
 
 -- Writers go on for as long as there is a row.
 create table bench_writing ();
