@@ -9,7 +9,8 @@ from tests.support.log import execute
 from tests.support.server import WEBSOCKET_CLASSES, RealtimeServer, SocketClient, realtime
 from tests.support.waiting import wait_until
 
-ROWS = 20_000
+ROWS = 30_000
+"""Enough to be sent in blocks while they are written."""
 UNLIMITED: dict[str, Any] = {"events_per_s_per_connection": 1e6}
 
 
@@ -67,10 +68,25 @@ def test_a_reader_of_a_large_transaction_hears_all_of_it_in_order_and_nobody_wai
 
 
 def test_a_reader_of_few_rows_of_a_large_transaction_is_told_as_they_come(served: RealtimeServer, dsn: str) -> None:
-    with follow(served, "big", filter="id=gt.19950") as reader:
+    with follow(served, "big", filter=f"id=gt.{ROWS - 50}") as reader:
         execute(dsn, insert(ROWS))
         assert [read(reader)[1] for _ in range(50)] == list(range(ROWS - 49, ROWS + 1))
         assert metric(served, 'tidewire_events_total{event="channels_set_back"}') == 0
+
+
+def test_whoever_comes_back_passes_by_what_it_does_not_follow(served: RealtimeServer, dsn: str) -> None:
+    with follow(served, "small") as reader:
+        execute(dsn, "insert into small values (1)")
+        after = reader.receive("postgres_changes")["payload"]["data"]["position"]
+    with follow(served, "small") as bystander:
+        execute(dsn, "insert into small values (2)", insert(ROWS), "insert into small values (3)")
+        assert [read(bystander) for _ in range(2)] == [("small", 2), ("small", 3)]
+    with follow(served, "small", after=after) as reader:
+        assert [read(reader) for _ in range(2)] == [("small", 2), ("small", 3)]
+    with follow(served, "big", "small", after=after) as reader:
+        assert read(reader) == ("small", 2)
+        assert [read(reader)[1] for _ in range(ROWS)] == list(range(1, ROWS + 1))
+        assert read(reader) == ("small", 3)
 
 
 def test_a_reader_for_whom_the_past_is_too_short_is_told_so(dsn: str) -> None:

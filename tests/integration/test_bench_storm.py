@@ -150,3 +150,15 @@ def test_the_report_says_what_a_missed_row_costs() -> None:
     assert (report["bench"], report["ok"], report["needs"]) == ("resume", True, {})
     assert report["ratios"].keys() == {"flat", "others_vs_own", "together_vs_alone"}
     assert {"own_0_ms", "own_200_ms", "us_per_missed_200", "us_per_row_of_others"} <= report["figures"].keys()
+
+
+@pytest.mark.timeout(120)
+def test_every_row_of_a_large_transaction_is_told_and_bystanders_are_timed() -> None:
+    result = run("bench", "bulk", "--quick", "--json", timeout_s=110)
+    assert result.returncode == 0, result
+    report = json.loads(result.stdout)
+    assert (report["bench"], report["ok"], report["needs"].keys()) == ("bulk", True, {"server_peak_mib"})
+    figures = report["figures"]
+    assert figures["rows"] == 40_000
+    assert 0 < figures["bystander_calm_p50_ms"] <= figures["bystander_calm_p99_ms"]
+    assert figures["bystander_told_p99_ms"] <= figures["bystander_max_ms"]

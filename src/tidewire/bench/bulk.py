@@ -32,7 +32,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 PLAN: Final = Plan(
     rows=1_000_000, calm_s=5, needs={"bystander_max_ms": ("<=", 1000), "server_peak_mib": ("<=", PEAK_MIB)}
 )
-QUICK_PLAN: Final = Plan(rows=50_000, calm_s=1, needs={"server_peak_mib": ("<=", PEAK_MIB)})
+QUICK_PLAN: Final = Plan(rows=40_000, calm_s=1, needs={"server_peak_mib": ("<=", PEAK_MIB)})
 """Too few rows to judge times by."""
 
 

@@ -210,7 +210,7 @@ class PostgresSource:
                 explained = await self._explain(error, sql)
                 if not in_blocks or explained.retryable or isinstance(explained, SlotLost):
                     raise explained from None
-                # Postgres fails over tables that are made and altered beside each other while it sends blocks.
+                # In one piece it may work: Postgres fails over blocks where tables are altered beside each other.
                 self._read_whole((await _surroundings(sql)).end, explained.message)
             finally:
                 streams.close()
