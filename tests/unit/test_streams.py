@@ -1,6 +1,7 @@
 """Blocks of running transactions: what is kept, what was rolled back, and the same transactions as without blocks."""
 
 from collections.abc import Iterable
+from errno import EIO, EMFILE, ENOSPC
 from typing import Any
 
 import pytest
@@ -39,13 +40,16 @@ LIMIT_BYTES = 1 << 20
 class MemorySpool:
     """A spool that a test can look into."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, room: int = 1 << 30) -> None:
+        self.room = room
         self.data = b""
         self.at = 0
         self.closed = False
 
     def append(self, data: bytes, /) -> None:
         assert not self.closed
+        if len(self.data) + len(data) > self.room:
+            raise OSError(ENOSPC, "No space left on device")
         self.data += data
 
     def truncate(self, size: int, /) -> None:
@@ -72,11 +76,14 @@ class Reader:
 
     def __init__(self, **options: Any) -> None:
         self.spools: list[MemorySpool] = []
-        self.limit_bytes = options.pop("limit_bytes", LIMIT_BYTES)
-        self.streams = Streams(Assembler(**options), self._open, limit_bytes=self.limit_bytes)
+        limit_bytes = options.pop("limit_bytes", LIMIT_BYTES)
+        self.room = options.pop("room", LIMIT_BYTES)
+        self.streams = Streams(Assembler(**options), self._open, limit_bytes=limit_bytes)
 
     def _open(self) -> MemorySpool:
-        self.spools.append(MemorySpool())
+        if not self.room:
+            raise OSError(EMFILE, "Too many open files")
+        self.spools.append(MemorySpool(room=self.room))
         return self.spools[-1]
 
     def read(self, items: Iterable[bytes | Keepalive]) -> list[Transaction]:
@@ -246,6 +253,27 @@ def test_what_does_not_fit_and_is_rolled_back_troubles_nobody() -> None:
     assert [new for *_, new in shown(reader.read([*block(8, DESCRIBED, insert("1")), stream_commit(8, 20, 21)]))] == [
         ("1",)
     ]
+
+
+@pytest.mark.parametrize(("room", "reason"), [(0, "Too many open files"), (5_000, "No space left on device")])
+def test_a_disk_that_is_full_troubles_only_the_transaction(room: int, reason: str) -> None:
+    reader = Reader(room=room)
+    assert reader.read([*block(7, DESCRIBED, *rows(0, 999)), *block(7, *rows(1, 2), first=False)]) == []
+    small = [begin(10, xid=8), DESCRIBED, insert("1"), commit(10, 11)]
+    assert [new for *_, new in shown(reader.read(small))] == [("1",)]
+    with pytest.raises(NotKept, match=reason):
+        reader.read([stream_commit(7, 30, 31)])
+
+
+def test_a_file_that_cannot_be_read_back_is_no_gap() -> None:
+    def broken(_size: int) -> bytes:
+        raise OSError(EIO, "Input/output error")
+
+    reader = Reader()
+    reader.read(block(7, DESCRIBED, *rows(0, 5)))
+    reader.spools[0].read = broken  # type: ignore[method-assign]
+    with pytest.raises(NotKept, match="Input/output error"):
+        reader.read([stream_commit(7, 30, 31)])
 
 
 def test_savepoints_count_towards_what_may_be_kept() -> None:

@@ -1,6 +1,7 @@
 """Where transactions that are still running lie: in files without names, gone with the process however it ends."""
 
 import tempfile
+from contextlib import suppress
 from typing import Final
 
 BUFFER_BYTES: Final = 128 * 1024
@@ -32,4 +33,5 @@ class FileSpool:
 
     def close(self) -> None:
         """Forget everything."""
-        self._file.close()
+        with suppress(OSError):  # it tries to write what it still holds
+            self._file.close()

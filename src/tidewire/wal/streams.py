@@ -30,7 +30,10 @@ _ROWS: Final = 0
 
 
 class Spool(Protocol):
-    """Where one transaction's blocks lie: bytes that are appended, cut off at the end, and read once from the start."""
+    """Where one transaction's blocks lie: bytes that are appended, cut off at the end, and read once from the start.
+
+    Each of these may raise OSError, but for `close`.
+    """
 
     def append(self, data: bytes, /) -> None:
         """Add bytes behind all others."""
@@ -67,10 +70,14 @@ class _Running:
 
     __slots__ = ("_began", "_has_messages", "_oids", "_rows", "_rows_bytes", "_sub", "reason", "size", "spool")
 
-    def __init__(self, spool: Spool) -> None:
-        self.spool: Spool | None = spool
+    def __init__(self, open_spool: Callable[[], Spool]) -> None:
+        self.spool: Spool | None = None
         """None when it is not kept, and then `reason` says why."""
         self.reason = ""
+        try:
+            self.spool = open_spool()
+        except OSError as error:
+            self.reason = _failed(error)
         self._has_messages = False
         self.size = 0
         """Bytes that it holds, in the spool and in notes."""
@@ -127,8 +134,11 @@ class _Running:
         while self._began and next(reversed(self._began.values())) >= begin:
             self._began.popitem()
         self._sub = b""
-        self.spool.truncate(begin)
-        self.size = begin + NOTE_BYTES * len(self._began)
+        try:
+            self.spool.truncate(begin)
+            self.size = begin + NOTE_BYTES * len(self._began)
+        except OSError as error:
+            self.give_up(_failed(error))
 
     def give_up(self, reason: str) -> None:
         """Keep nothing of it any more."""
@@ -147,8 +157,11 @@ class _Running:
 
     def _append(self, piece: bytes) -> None:
         if self.spool is not None:
-            self.spool.append(piece)
-            self.size += len(piece)
+            try:
+                self.spool.append(piece)
+                self.size += len(piece)
+            except OSError as error:
+                self.give_up(_failed(error))
 
 
 class Streams:
@@ -200,7 +213,7 @@ class Streams:
             xid = pgoutput.parse_stream_start(message)
             running = self._running.get(xid)
             if running is None:
-                running = self._running[xid] = _Running(self._open_spool())
+                running = self._running[xid] = _Running(self._open_spool)
             self._block = running
             self._take_block(running, rest)
         elif message[0] == pgoutput.STREAM_ABORT:
@@ -242,9 +255,15 @@ class Streams:
         running = self._running.get(commit.xid)
         if running is None:
             raise DecodeError("reading the log: the end of a transaction that never began")
-        spool = running.spool
-        if spool is None:
+        if running.spool is None:
             raise NotKept(commit.commit_lsn, running.reason)
+        try:
+            yield from self._hand_on(commit, running.spool)
+        except OSError as error:  # some may have been handed on, which is not repeated
+            raise NotKept(commit.commit_lsn, _failed(error)) from None
+        self._running.pop(commit.xid).give_up("it has been handed on")
+
+    def _hand_on(self, commit: pgoutput.StreamCommit, spool: Spool) -> Iterator[Transaction | pgoutput.RelationMessage]:
         newer: dict[int, RowDecoder] = {}
         spool.rewind()
         self._assembler.feed(commit.begin)
@@ -258,7 +277,6 @@ class Streams:
             for item in self._assembler.read((message,)):
                 if isinstance(item, Transaction | pgoutput.RelationMessage):
                     yield item
-        self._running.pop(commit.xid).give_up("it is handed on")
         if (last := self._assembler.feed(commit.commit)) is not None:
             yield last
         for shape in newer.values():
@@ -271,6 +289,10 @@ class Streams:
             newer.pop(oid, None)
         elif (shape := self._assembler.shape_of(oid)) is not None:
             newer.setdefault(oid, shape)
+
+
+def _failed(error: OSError) -> str:
+    return f"its temporary file failed: {error.strerror}"
 
 
 def _pieces(spool: Spool) -> Iterator[Run | tuple[int, bytes]]:
