@@ -35,15 +35,15 @@ class Bystanders:
             self._process.kill()
             self._process.join()
 
-    def arrivals(self, rows: int) -> list[Arrival]:
+    def arrivals(self, rows: int, *, limit_s: float = LIMIT_S) -> list[Arrival]:
         """Wait until each has so many rows, and return when which row came to whom."""
-        self._pipe.send(rows)
-        found: list[Arrival] = self._answer()
+        self._pipe.send((rows, limit_s))
+        found: list[Arrival] = self._answer(limit_s + LIMIT_S)
         return found
 
-    def _answer(self) -> Any:
-        if not self._pipe.poll(LIMIT_S):
-            raise BenchmarkFailed(f"asking the bystanders: expected an answer within {LIMIT_S:g} s, got none")
+    def _answer(self, limit_s: float = LIMIT_S) -> Any:
+        if not self._pipe.poll(limit_s):
+            raise BenchmarkFailed(f"asking the bystanders: expected an answer within {limit_s:g} s, got none")
         try:
             answer = self._pipe.recv()
         except EOFError:
@@ -63,8 +63,9 @@ def _follow(pipe: Connection, port: int, everybody: Sequence[Words]) -> None:
             crowd.let_in()
             pipe.send([])
             crowd.run_until(pipe.poll, doing="standing by", limit_s=10 * LIMIT_S)
-            due = pipe.recv() * len(everybody)
-            crowd.run_until(lambda: len(crowd.arrivals) >= due, doing="standing by")
+            rows, limit_s = pipe.recv()
+            due = rows * len(everybody)
+            crowd.run_until(lambda: len(crowd.arrivals) >= due, doing="standing by", limit_s=limit_s)
             pipe.send(crowd.arrivals)
         except EOFError:
             return  # whoever started this has gone

@@ -210,8 +210,7 @@ class PostgresSource:
                 explained = await self._explain(error, sql)
                 if not in_blocks or explained.retryable or isinstance(explained, SlotLost):
                     raise explained from None
-                # In one piece it may work: Postgres fails over blocks where tables are altered beside each other.
-                self._read_whole((await _surroundings(sql)).end, explained.message)
+                await self._read_whole_log(explained, sql)
             finally:
                 streams.close()
                 progress.disconnect(streamed=self._stream is not None)
@@ -222,6 +221,10 @@ class PostgresSource:
         """Have the next connection ask for transactions in one piece, up to what commits at `to`."""
         self._whole_to = to
         log.warning("transaction_read_again", to=format_lsn(to), reason=reason)
+
+    async def _read_whole_log(self, error: TidewireError, sql: psycopg.AsyncConnection[Any]) -> None:
+        """Try in one piece what failed in blocks, as it does where tables are made and altered beside each other."""
+        self._read_whole((await _surroundings(sql)).end, error.message)
 
     def _begin(self, start: SlotStart, news_from: Lsn) -> None:
         """Say that the stream has begun, and with the first of a history where that can be read from."""
