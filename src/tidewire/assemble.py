@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -51,6 +51,10 @@ from tidewire.query.limits import Limits
 from tidewire.server.accounts import AccountParts, Accounts
 from tidewire.server.app import AppOptions, NodeApp
 from tidewire.server.client_address import TrustedProxies
+from tidewire.server.console import PLACEHOLDER, Console
+from tidewire.server.console import PREFIX as CONSOLE_PATH
+from tidewire.server.console_api import ConsoleApi
+from tidewire.server.console_door import ConsoleDoor
 from tidewire.server.data_api import DataApi
 from tidewire.server.http_front import FrontOptions
 from tidewire.server.jwks import open_keys
@@ -58,7 +62,12 @@ from tidewire.server.lazy_app import LazyApp
 from tidewire.server.request_limits import RequestAllowances
 from tidewire.server.retention_collector import RetentionCollector
 from tidewire.server.secret import shared_secrets
-from tidewire.server.signing_keys import KeysInOrder
+from tidewire.server.signing_keys import KeysInOrder, SecretSigner
+from tidewire.server.static_site import StaticSite
+from tidewire.services.console_feeds import ConsoleFeeds, memory_bytes
+from tidewire.services.event_log import EventLog, listening
+from tidewire.services.operator_tokens import OperatorTokens
+from tidewire.services.overview import Stand
 from tidewire.settings import Settings, load
 from tidewire.wal.retention import Window
 from tidewire.wire.session_limits import SessionLimits
@@ -66,6 +75,8 @@ from tidewire.wire.session_limits import SessionLimits
 log = structlog.get_logger()
 
 SETTINGS_FILE = "tidewire.toml"
+BUILT_PAGES: Final = Path(__file__).parent / "_ui"
+"""What `make ui` builds; a wheel has it."""
 PATIENCE_S: Final = 60.0
 """How long the log may wait for our own dispatcher. Waiting loses nothing: the slot keeps the rest."""
 STATUS_POLL_S: Final = 0.05
@@ -239,7 +250,7 @@ async def running_app(chosen: Settings, dsn: str, own_doors: Sequence[BaseRoute]
         accounts = await stack.enter_async_context(_accounts(chosen, dsn, answers)) if chosen.accounts else None
         tables = PostgresTables(pool, chosen.publications)
         verifier = authorizer(chosen, accounts.keys if accounts else None)
-        permissions = Permissions(verifier, tables, PostgresChannelPolicies(pool))
+        permissions = Permissions(verifier, tables, PostgresChannelPolicies(pool), has_feeds=chosen.console)
         node = _make_node(
             chosen, pool, tables, permissions=permissions, guards=guards, history=history, answers=answers
         )
@@ -270,7 +281,12 @@ async def running_app(chosen: Settings, dsn: str, own_doors: Sequence[BaseRoute]
             *(accounts.routes(node.identify) if accounts else []),
         ]
         collectors = [RetentionCollector(lambda: source.retained, lambda: headroom.size_bytes)]
-        yield NodeApp(node, lambda: source.status, options, doors, collectors, clock=time.monotonic)
+        console = None
+        if chosen.console:
+            events = stack.enter_context(listening())
+            parts.start(ConsoleFeeds(node, _look(node, source, headroom, events), events).run(), name="tell operators")
+            console = await _console(chosen, node, accounts)
+        yield NodeApp(node, lambda: source.status, options, doors, collectors, console=console, clock=time.monotonic)
 
 
 @asynccontextmanager
@@ -301,6 +317,36 @@ async def _accounts(chosen: Settings, dsn: str, tasks: Tasks) -> AsyncGenerator[
             yield accounts
     finally:
         await pool.close()
+
+
+async def _console(chosen: Settings, node: Node, accounts: Accounts | None) -> Console:
+    """Make the console; its page is read in a thread."""
+    secrets = shared_secrets(chosen)
+    signer = SecretSigner(secrets[0]) if secrets else accounts.signer if accounts is not None else None
+    tokens = OperatorTokens(signer.sign if signer is not None else None, claim_checks(chosen), time.time)
+    door = ConsoleDoor(node.identify)
+    site = await asyncio.to_thread(StaticSite, BUILT_PAGES, prefix=CONSOLE_PATH, placeholder=PLACEHOLDER)
+    return Console(door, tokens, site, ConsoleApi(node, door, tokens).endpoints())
+
+
+def _look(node: Node, source: PostgresSource, headroom: Headroom, events: EventLog) -> Callable[[], Stand]:
+    """Return what gathers the figures of a moment from all who have some."""
+
+    def look() -> Stand:
+        retained, log_end = source.retained, headroom.log_end
+        follows = source.status in {"streaming", "reconnecting"}
+        return Stand(
+            at=time.time(),
+            node=node.figures(),
+            source=source.status,
+            lag_bytes=max(log_end - source.safe, 0) if log_end is not None and follows else None,
+            retained_bytes=None if retained is None else retained.size_bytes,
+            headroom_bytes=headroom.size_bytes,
+            memory_bytes=memory_bytes(),
+            errors=dict(events.errors),
+        )
+
+    return look
 
 
 def _make_node(

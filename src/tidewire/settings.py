@@ -212,6 +212,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How many connections the data API runs statements on."""
     api_database_url: str | None = None
     """How the data API connects: as a user who may become the roles of clients and do nothing else."""
+    console: bool = True
+    """Whether operators find a console at /console."""
     accounts: bool = True
     """Whether users sign up and in at /auth/v1."""
     auth_algorithm: Literal["ES256", "HS256"] = "ES256"

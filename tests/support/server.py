@@ -61,9 +61,10 @@ class RealtimeServer(RunningServer):
     """A server that is asked over HTTP and WebSocket."""
 
     prefix: str = ""
+    app: NodeApp
     node: Node
     loop: asyncio.AbstractEventLoop
-    """Both only where `realtime` started it."""
+    """All three only where `realtime` started it."""
 
     def drain(self) -> None:
         """Begin to send all clients away, as a server does that is told to stop."""
@@ -143,16 +144,17 @@ class SocketClient(LiveClient):
 def realtime(dsn: str, *, path: str = "direct", ready: bool = True, **changed: Any) -> Iterator[RealtimeServer]:
     """Serve a database that `migrate` has prepared, until the block ends."""
     settings = Settings(**{"jwt_secret": SECRET, "refusal_delay_s": 0.0, **changed})
-    started: list[tuple[Node, asyncio.AbstractEventLoop]] = []
+    started: list[tuple[NodeApp, asyncio.AbstractEventLoop]] = []
 
     @asynccontextmanager
     async def running() -> AsyncIterator[NodeApp]:
         async with assemble.running_app(settings, dsn) as app:
-            started.append((app.node, asyncio.get_running_loop()))
+            started.append((app, asyncio.get_running_loop()))
             yield app
 
     with serving_app(LazyApp(running), path=path) as server:
-        server.node, server.loop = started[0]
+        server.app, server.loop = started[0]
+        server.node = server.app.node
         wait_until(lambda: not ready or server.get("/readyz").status == 200)
         yield server
 

@@ -76,7 +76,9 @@ def demo(
         welcome = WELCOME.format(version=__version__, postgres=postgres, url=url, psql=f"psql '{dsn}'")
         doors = DemoDoor(people, partial(sign_token, secret=shared_secrets(settings)[0])).routes()
         uvloop.run(
-            serve_until_signal(settings, dsn, listener, welcome, doors=doors, beside=partial(keep_busy, dsn, pace_s))
+            serve_until_signal(
+                settings, dsn, listener, lambda _: welcome, doors=doors, beside=partial(keep_busy, dsn, pace_s)
+            )
         )
 
 

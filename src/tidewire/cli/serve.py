@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import closing
+from functools import partial
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -22,6 +23,7 @@ from tidewire.hub.authorize import sign_token
 from tidewire.hub.tasks import Tasks
 from tidewire.model.errors import ConfigurationError
 from tidewire.server.app import NodeApp
+from tidewire.server.console import Console
 from tidewire.server.draining_server import BACKLOG, LAST_S, DrainingServer, server_config
 from tidewire.server.secret import shared_secrets
 from tidewire.server.socket_writes import IS_COMPILED
@@ -43,7 +45,7 @@ WELCOME: Final = """\
   const client = createClient("{url}", KEY)
   client.channel("room").on("broadcast", {{ event: "hi" }}, console.log).subscribe()
 
-  publish tables   [bold]tidewire publish TABLE…[/]
+{console}  publish tables   [bold]tidewire publish TABLE…[/]
   watch            [bold]tidewire top[/]
   stop             Ctrl-C
 """
@@ -64,21 +66,21 @@ def serve(
     shared_secrets(settings)  # what is wrong with them is told before anything starts
     assemble.app_options(settings)
     with closing(listen(settings.host, settings.port)) as listener, assemble.served_database(settings) as dsn:
-        uvloop.run(serve_until_signal(settings, dsn, listener, _welcome(settings, listener)))
+        uvloop.run(serve_until_signal(settings, dsn, listener, partial(_welcome, settings, listener)))
 
 
 async def serve_until_signal(
     settings: Settings,
     dsn: str,
     listener: socket.socket,
-    welcome: str,
+    welcome: Callable[[Console | None], str],
     *,
     doors: Sequence[BaseRoute] = (),
     beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
     """Serve until a signal comes, or something fails that nothing works without.
 
-    `welcome` is printed when clients can come; `doors` are routes besides the server's, `beside` runs as long.
+    What `welcome` makes is printed when clients can come; `doors` are routes besides the server's, `beside` runs as long.
     """
     stopping = _Stopping()
     try:
@@ -91,7 +93,7 @@ async def serve_until_signal(
                 log.info("sending_not_compiled", hint="install Tidewire again where a C compiler is")
             if beside is not None:
                 tasks.start(beside(), name="beside the server")
-            out.print(welcome)
+            out.print(welcome(app.console))
             await server.serve(sockets=[listener])
     except asyncio.CancelledError:
         if not stopping.at_once:
@@ -168,17 +170,31 @@ def _raise_file_limit(connections: int) -> None:
         log.warning("few_open_files_allowed", allowed=allowed, wanted=wanted, hint="raise ulimit -n")
 
 
-def _welcome(settings: Settings, listener: socket.socket) -> str:
+def _welcome(settings: Settings, listener: socket.socket, console: Console | None) -> str:
     """Say where the server is and how to connect. In development that includes a key for anybody; it is no secret."""
     scheme = "https" if settings.tls_certificate else "http"
     host = f"[{settings.host}]" if ":" in settings.host else quote(settings.host)
     database = "the database of DATABASE_URL" if settings.database_url else f"embedded Postgres in {settings.data_dir}"
+    url = f"{scheme}://{host}:{listener.getsockname()[1]}"
     return WELCOME.format(
         version=__version__,
         database=database,
-        url=f"{scheme}://{host}:{listener.getsockname()[1]}",
+        url=url,
         key=_key_line(settings),
+        console=_console_line(settings, url, console),
     )
+
+
+def _console_line(settings: Settings, url: str, console: Console | None) -> str:
+    """Let whoever started the server into the console, and nobody who reads its output later.
+
+    In production that goes to a log unless it is a terminal, and whoever is not on this machine signs in with a token.
+    """
+    is_private = settings.mode == "development" or out.is_terminal
+    if console is None or settings.host not in LOOPBACK or not is_private:
+        return ""
+    path = console.sign_in_path()
+    return "" if path is None else f"  CONSOLE {url}{path}\n          counts once, for ten minutes\n\n"
 
 
 def _key_line(settings: Settings) -> str:

@@ -13,6 +13,7 @@ from tidewire.hub.catch_up import NO_PLAN, Plan
 from tidewire.hub.forms import Form
 from tidewire.hub.permissions import reason_of
 from tidewire.hub.replays import NOTHING_KEPT, Collector, read_kept, replayed
+from tidewire.hub.reserved_topics import is_reserved
 from tidewire.hub.services import Services
 from tidewire.hub.subscriptions import Judged, refused
 from tidewire.hub.topics import AWAY, Member, Topic
@@ -62,6 +63,7 @@ class ChannelJoins:
         "_renewing",
         "_services",
         "_session",
+        "bearer",
     )
 
     def __init__(
@@ -80,6 +82,7 @@ class ChannelJoins:
         self._session = session
         self._outbox = outbox
         self._granted = granted
+        self.bearer: tuple[str, str | None] | None = None
         self._progress = progress
         self._begun: set[int] = set()  # numbers of the channels that are not over
         self._followed: dict[int, tuple[effects.Subscribe, Judged]] = {}
@@ -149,8 +152,10 @@ class ChannelJoins:
             self._connection.carry_out(self._session.authorized(question, reason_of(error), services.clock()))
         else:
             channel = question.channel
-            if isinstance(answer, effects.Grant) and channel.private and self.has(channel):
-                self._granted(channel, answer.claims)
+            if isinstance(answer, effects.Grant):
+                self.bearer = (answer.claims.role, answer.claims.subject)
+                if channel.private and self.has(channel):
+                    self._granted(channel, answer.claims)
             self._connection.carry_out(self._session.authorized(question, answer, services.clock()))
 
     # --- from where on -----------------------------------------------------------------------------------------
@@ -176,6 +181,8 @@ class ChannelJoins:
     async def _follow(self, question: effects.Subscribe) -> tuple[Judged, Plan] | None:
         """Wait for all that takes time; then, in one step, follow the changes and say so: nothing comes in between."""
         services, channel, replay = self._services, question.channel, question.replay
+        if is_reserved(channel.subtopic):
+            replay = None  # what the database keeps under such a name is not the server's word
         with services.replays.collecting(channel.subtopic) if replay is not None else nullcontext() as collector:
             try:
                 await services.live.wait()

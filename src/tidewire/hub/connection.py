@@ -176,6 +176,16 @@ class ClientConnection:
         """Close, because the server stops."""
         self.carry_out(self._session.drain())
 
+    @property
+    def bearer(self) -> tuple[str, str | None] | None:
+        """The role and the user of the last channel that was let in; None before the first."""
+        return self._joins.bearer
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What was written for the client and has not been taken by the network."""
+        return self._outbox.waiting_bytes
+
     def disconnect(self) -> None:
         """Close, because an operator wants it."""
         self.carry_out(self._session.disconnect())

@@ -24,6 +24,7 @@ from tidewire.match.rule import Rule
 from tidewire.match.sight import Sight, Sights
 from tidewire.model.change import Change, Resync, Transaction
 from tidewire.model.errors import DecodeError
+from tidewire.model.latency import Latencies
 from tidewire.model.position import MAX_INDEX, Lsn, StreamPosition
 from tidewire.ports import Visibility
 from tidewire.wire import payloads
@@ -81,6 +82,8 @@ class Dispatcher:
         """When the last of them was committed."""
         self.lag_s = 0.0
         """How long after that it was handed to everybody."""
+        self.latencies = Latencies()
+        """From the commit until all who were concerned had been written to, of transactions that concerned anybody."""
 
     @property
     def settled(self) -> StreamPosition | None:
@@ -186,8 +189,11 @@ class Dispatcher:
         return StreamPosition(epoch, Lsn(lsn), index) if epoch else None
 
     async def _deliver_all(self, told: Waiting, answers: Sequence[Sight | None]) -> None:
+        deliveries = self.deliveries
         for delivery in told.candidates.deliveries(answers):
             await self._deliver(delivery, told.commit_time_us, told.epoch)
+        if self.deliveries != deliveries:
+            self.latencies.add(self._clock() - told.commit_time_us / 1_000_000)
 
     async def _deliver(self, delivery: Delivery[Sight], commit_time_us: int, epoch: str) -> None:
         """Write the change once, frame it for each set of ids, and give others a turn after every hundred writes."""

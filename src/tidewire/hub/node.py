@@ -11,21 +11,25 @@ from functools import partial
 from itertools import count, repeat
 from typing import Final
 
+import structlog
 from msgspec import Struct
 
 from tidewire.hub.bulk import Bulk
 from tidewire.hub.catch_up import CatchUp
 from tidewire.hub.change_frames import ChangeFrames
 from tidewire.hub.connection import ClientConnection
+from tidewire.hub.connection_rows import Arrival, ConnectionDetail, ConnectionRow, detail_of, page_of
 from tidewire.hub.database_broadcasts import DatabaseBroadcast, DatabaseBroadcasts
 from tidewire.hub.dispatcher import Dispatcher
 from tidewire.hub.fanout import Fanout
+from tidewire.hub.feeds import Feed, Told
 from tidewire.hub.forms import Form
 from tidewire.hub.gate import Gate, NodeLimits
 from tidewire.hub.guards import Guards
 from tidewire.hub.history import History
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.replays import NothingKept
+from tidewire.hub.reserved_topics import is_reserved
 from tidewire.hub.resumable import Resumable, ResumeLimits
 from tidewire.hub.rounds import Parts
 from tidewire.hub.services import Services
@@ -46,6 +50,8 @@ from tidewire.wire.progress import Progress
 from tidewire.wire.requests import Persist
 from tidewire.wire.session import SessionProtocol
 from tidewire.wire.session_limits import SessionLimits
+
+log = structlog.get_logger()
 
 WAVES_PER_S: Final = 20
 """So often some clients are sent away while the node drains."""
@@ -68,6 +74,8 @@ class Figures(Struct, frozen=True, kw_only=True):
     """Unix time of the last change's commit; 0 before the first."""
     lag_s: float
     """How long after its commit that change was handed to everybody."""
+    latencies: tuple[int, ...] = ()
+    """How long transactions took from their commit until all concerned were written to, as `Latencies` counts."""
     counts: dict[str, int]
 
 
@@ -123,6 +131,7 @@ class Node:
             ),
         )
         self._connections: dict[int, ClientConnection] = {}
+        self._arrivals: dict[int, Arrival] = {}
         self._numbers = count(1)
         self._wheel = Wheel(clock)
         self._dispatcher = Dispatcher(
@@ -155,10 +164,13 @@ class Node:
             return RESTARTING
         return self._gate.refuses_connection(len(self._connections), self._services.clock())
 
-    def connect(self, outbox: Outbox, form: Form, *, token: str, resumes: str | None = None) -> ClientConnection:
+    def connect(
+        self, outbox: Outbox, form: Form, *, token: str, resumes: str | None = None, transport: str = "websocket"
+    ) -> ClientConnection:
         """Take in a client whose token is verified. Report to what is returned, ending with `on_closed`.
 
-        `resumes` is what the client calls itself, so that it can come back after a loss of connection.
+        `resumes` is what the client calls itself, so that it can come back after a loss of connection; `transport` is
+        shown to operators.
         """
         session = SessionProtocol(
             self._session_limits, self._services.clock(), token=token, make_key=lambda: str(uuid.uuid4())
@@ -171,6 +183,7 @@ class Node:
             leave = partial(self._leave_resumable, resumes, progress)
         connection = ClientConnection(number, self._services, session, outbox, form, leave=leave, progress=progress)
         self._connections[number] = connection
+        self._arrivals[number] = Arrival(transport, self._services.clock())
         self._wheel.add(connection)
         self._empty.clear()
         self._services.counts["connections"] += 1
@@ -184,9 +197,37 @@ class Node:
 
     def _leave(self, connection: ClientConnection) -> None:
         self._connections.pop(connection.number, None)
+        self._arrivals.pop(connection.number, None)
         self._wheel.discard(connection)
         if not self._connections:
             self._empty.set()
+
+    @property
+    def connection_count(self) -> int:
+        """How many clients are connected."""
+        return len(self._connections)
+
+    def connection_rows(self, *, after: int = 0, limit: int, user: str | None = None) -> list[ConnectionRow]:
+        """Describe the connections behind a number, `limit` at most, in their order."""
+        arrived = zip(self._connections.values(), self._arrivals.values(), strict=True)
+        return page_of(arrived, after=after, limit=limit, user=user)
+
+    def connection_detail(self, number: int) -> ConnectionDetail | None:
+        """Describe a connection and its channels; None when it has gone."""
+        connection = self._connections.get(number)
+        return None if connection is None else detail_of((connection, self._arrivals[number]))
+
+    def disconnect(self, number: int) -> bool:
+        """Send a client away, because an operator wants it; tell whether it was there."""
+        connection = self._connections.get(number)
+        if connection is not None:
+            log.info("connection_disconnected", connection=number)
+            connection.disconnect()
+        return connection is not None
+
+    def open_feed(self, subtopic: str, greeting: Callable[[], Told]) -> Feed:
+        """Return where the server may tell operators something: a topic of its own."""
+        return Feed(self._services.topics, subtopic, greeting)
 
     # --- messages from elsewhere -----------------------------------------------------------------------------
 
@@ -237,6 +278,9 @@ class Node:
 
     def _publish_from_database(self, found: DatabaseBroadcast, xid: int) -> None:
         """Send what a transaction wrote to all who listen, but to those for whom a replay has made it an old story."""
+        if is_reserved(found.subtopic):  # whoever may write to the table could speak in the server's name
+            self._services.counts["broadcasts_reserved"] += 1
+            return
         spared: Collection[Member] = ()
         if found.private and found.stored:
             spared = self._services.replays.take(found.subtopic, xid, found.message)
@@ -310,6 +354,7 @@ class Node:
             draining=self._draining,
             last_commit_s=dispatcher.commit_time_us / 1_000_000,
             lag_s=dispatcher.lag_s,
+            latencies=dispatcher.latencies.counts,
             counts={
                 **services.counts,
                 "changes": dispatcher.changes,

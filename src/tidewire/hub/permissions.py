@@ -1,6 +1,7 @@
 """What a token lets its bearer do in a channel: who it is by Authorizer, and what the policies say by ChannelPolicies.
 
-Public channels are open to every genuine token, and private ones to roles that no policy binds.
+Public channels are open to every genuine token, and private ones to roles that no policy binds. The server's own topics
+are for operators whatever the policies say, and to be read only.
 """
 
 from typing import Final, TypeVar
@@ -8,7 +9,8 @@ from typing import Final, TypeVar
 import structlog
 
 from tidewire.hub.authorize import Authorizer
-from tidewire.model.claims import Claims
+from tidewire.hub.reserved_topics import is_reserved
+from tidewire.model.claims import Claims, is_operator
 from tidewire.model.errors import (
     DatabaseFull,
     DatabaseUnreachable,
@@ -25,6 +27,7 @@ from tidewire.model.reasons import (
     UNKNOWN,
     Reason,
     WriteRefusal,
+    unauthorized,
 )
 from tidewire.ports import ChannelPolicies, ChannelReads, Extension, Tables
 from tidewire.wire.session_effects import Authorize, Grant
@@ -54,8 +57,19 @@ class NoPolicies:
 class Permissions:
     """Ask at every join and with every new token, and before the first message of each kind to a private channel."""
 
-    def __init__(self, authorizer: Authorizer, tables: Tables, policies: ChannelPolicies | None = None) -> None:
-        """Without `policies` private channels are closed to every role that policies bind."""
+    def __init__(
+        self,
+        authorizer: Authorizer,
+        tables: Tables,
+        policies: ChannelPolicies | None = None,
+        *,
+        has_feeds: bool = True,
+    ) -> None:
+        """Without `policies` private channels are closed to every role that policies bind.
+
+        Without feeds nobody tells anything in the server's own topics, so nobody may join them either.
+        """
+        self._has_feeds = has_feeds
         self._authorizer = authorizer
         self._tables = tables
         self._policies = policies or NoPolicies()
@@ -67,6 +81,8 @@ class Permissions:
     async def grant(self, question: Authorize) -> Grant | Reason:
         """Return what may be read. Raises TokenRefused, or another of our errors when the database cannot be asked."""
         claims = await self._authorizer.authorize(question.token)
+        if is_reserved(question.channel.subtopic) and not question.channel.private:
+            return unauthorized(question.channel.subtopic)
         if not question.channel.private:
             return Grant(claims)
         reads = await self.read(claims, question.channel.subtopic, presence=question.presence)
@@ -74,12 +90,17 @@ class Permissions:
 
     async def read(self, claims: Claims, topic: str, *, presence: bool) -> ChannelReads | Reason:
         """Return what of a private topic may be read. Raises our errors when the database cannot be asked."""
+        if is_reserved(topic):
+            may = self._has_feeds and is_operator(claims)
+            return ChannelReads(broadcasts=True, presence=False) if may else unauthorized(topic)
         if await self._tables.bypasses_policies(claims.role):
             return ChannelReads(broadcasts=True, presence=True)
         return await self._policies.read(claims, topic, presence=presence)
 
     async def write(self, claims: Claims, topic: str, extension: Extension) -> WriteRefusal | None:
         """Return why nothing may be written to a private topic. Raises our errors when the database cannot be asked."""
+        if is_reserved(topic):
+            return "unauthorized"
         if await self._tables.bypasses_policies(claims.role):
             return None
         return await self._policies.write(claims, topic, extension)

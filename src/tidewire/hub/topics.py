@@ -48,13 +48,18 @@ class Watcher:
         self.write = member.write
 
 
+Greet = Callable[[Member], None]
+"""Is told of each new listener, before anything else is sent to it."""
+
+
 class Topic:
     """The channels that share a name. Let members leave before you forget it."""
 
-    __slots__ = ("_fanout", "listeners", "sent", "subtopic", "watchers")
+    __slots__ = ("_fanout", "_greet", "listeners", "sent", "subtopic", "watchers")
 
-    def __init__(self, subtopic: str, fanout: Fanout) -> None:
+    def __init__(self, subtopic: str, fanout: Fanout, greet: Greet | None = None) -> None:
         self.subtopic = subtopic
+        self._greet = greet
         self.listeners = Crowd()
         """Those who get broadcasts."""
         self.watchers = Crowd()
@@ -71,6 +76,8 @@ class Topic:
         if member not in self.listeners and not self.is_watched_by(member):
             member.joined_at = self.sent
         if broadcasts:
+            if self._greet is not None and member not in self.listeners:
+                self._greet(member)
             self.listeners.add(member)
         else:
             self.listeners.discard(member)
@@ -117,15 +124,21 @@ class Topics:
     def __init__(self, fanout: Fanout) -> None:
         self._fanout = fanout
         self._topics: dict[tuple[bool, str], Topic] = {}
+        self._greets: dict[str, Greet] = {}
 
     def __len__(self) -> int:
         return len(self._topics)
+
+    def greet(self, subtopic: str, greet: Greet) -> None:
+        """Have new listeners of a private topic greeted from now on, whoever is the first."""
+        self._greets[subtopic] = greet
 
     def open(self, subtopic: str, *, private: bool) -> Topic:
         """Return the topic, made if nobody is there yet."""
         topic = self._topics.get((private, subtopic))
         if topic is None:
-            topic = self._topics[private, subtopic] = Topic(subtopic, self._fanout)
+            greet = self._greets.get(subtopic) if private else None
+            topic = self._topics[private, subtopic] = Topic(subtopic, self._fanout, greet)
         return topic
 
     def find(self, subtopic: str, *, private: bool) -> Topic | None:

@@ -1,10 +1,11 @@
-"""Asks Postgres now and then how much more log it can write before it gives a slot up. Judges nothing."""
+"""Asks Postgres now and then how far its log is, and how much more it can write before it gives a slot up."""
 
 import asyncio
 from contextlib import suppress
 from typing import Final
 
 from tidewire.model.errors import TidewireError
+from tidewire.model.position import parse_lsn
 from tidewire.postgres import queries
 from tidewire.postgres.pool import Pool
 
@@ -17,6 +18,8 @@ class Headroom:
     def __init__(self, pool: Pool, slot: str) -> None:
         self.size_bytes: int | None = None
         """None where there is no slot, or no limit to what it keeps."""
+        self.log_end: int | None = None
+        """Up to where the log was written then; None on a standby, and before the first answer."""
         self._pool = pool
         self._slot = slot
 
@@ -27,5 +30,6 @@ class Headroom:
                 rows = await self._pool.fetch(
                     "asking how much log a slot may keep", queries.load("slot_headroom"), {"slot": self._slot}
                 )
-                self.size_bytes = rows[0][0] if rows else None
+                self.size_bytes, log_end = rows[0]
+                self.log_end = None if log_end is None else parse_lsn(log_end)
             await asyncio.sleep(POLL_S)

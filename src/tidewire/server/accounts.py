@@ -72,6 +72,11 @@ class Accounts:
         """End the threads that check passwords."""
         self._hasher.close()
 
+    @property
+    def signer(self) -> Signer:
+        """What signs the tokens of users."""
+        return self._signer
+
     def routes(self, identify: Identify) -> list[BaseRoute]:
         """Make the endpoints. `identify` verifies tokens."""
         endpoints = self._endpoints(identify)

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route, Router
 
 from tidewire.hub.node import Node
 from tidewire.server.broadcast_api import BroadcastApi
+from tidewire.server.console import Console
 from tidewire.server.cors import allow
 from tidewire.server.doorkeeper import Doorkeeper
 from tidewire.server.event_streams import EventStreams
@@ -53,6 +54,7 @@ class NodeApp:
         doors: Sequence[BaseRoute] = (),
         collectors: Sequence[Collector] = (),
         *,
+        console: Console | None = None,
         clock: Callable[[], float],
     ) -> None:
         """Ask `source_status` how the database is followed, in the words of `PostgresSource.status`.
@@ -61,6 +63,8 @@ class NodeApp:
         figures that are not the node's. `clock` must never go back.
         """
         self.node = node
+        self.console = console
+        """What lets operators in, for whoever starts the server."""
         doorkeeper = Doorkeeper(node, refusal_delay_s=options.refusal_delay_s)
         self._door = RealtimeDoor(
             node,
@@ -86,7 +90,8 @@ class NodeApp:
             collectors=collectors,
         )
         routes = [*_routes(node, introspection, options), *_fallback_routes(streams, polls)]
-        self._router = Router([*doors, *routes], redirect_slashes=False)
+        pages = console.routes() if console is not None else []
+        self._router = Router([*doors, *routes, *pages], redirect_slashes=False)
         self._front = HttpFront(self._lead, options.front, count=node.count, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -89,7 +89,7 @@ class EventStreams:
     async def _stream(self, entry: Entry, wishes: Wishes, receive: Receive, send: Send) -> None:
         outbox = EventOutbox(Bookmarks(wishes.joins), heartbeat_s=self._heartbeat_s, least_bytes=wishes.least_bytes)
         form = forms.EVENT_STREAM[entry.version]
-        client = self._node.connect(outbox, form, token=entry.token, resumes=entry.session)
+        client = self._node.connect(outbox, form, token=entry.token, resumes=entry.session, transport="sse")
         ticket = self._open.issue(client)
         # Relative to the address of the stream, which only the client knows whole.
         session = encode({"id": ticket.id, "secret": ticket.secret, "url": f"sse/{ticket.id}"})

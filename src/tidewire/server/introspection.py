@@ -10,10 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tidewire.hub.node import Node
+from tidewire.model.claims import is_operator
 from tidewire.model.errors import TokenRefused
 from tidewire.server.figures_collector import CONTENT_TYPE, FiguresCollector, metrics_text
-
-OPERATOR_ROLE: Final = "service_role"
 
 WAITING: Final = {
     "starting": "the database is not followed yet",
@@ -38,7 +37,7 @@ class Introspection:
     ) -> None:
         """Ask `transports` how many clients come by others than WebSocket.
 
-        Without `open_metrics` the figures are for holders of a token of the service role.
+        Without `open_metrics` the figures are for operators.
         """
         self._node = node
         self._source_status = source_status
@@ -75,7 +74,6 @@ class Introspection:
         if scheme.lower() != "bearer":
             return False
         try:
-            claims = await self._node.identify(token.strip())
+            return is_operator(await self._node.identify(token.strip()))
         except TokenRefused:
             return False
-        return claims.role == OPERATOR_ROLE

@@ -89,7 +89,8 @@ class LongPoll:
         outbox = PollOutbox(gap_s=self._gap_s, forget=lambda: self._open.withdraw(ticket.id))
         ticket = self._open.issue(outbox)
         form = forms.LONG_POLL[entry.version]
-        outbox.begin(self._node.connect(outbox, form, token=entry.token, resumes=entry.session))
+        client = self._node.connect(outbox, form, token=entry.token, resumes=entry.session, transport="longpoll")
+        outbox.begin(client)
         return f"{ticket.id}.{ticket.secret}"
 
     def _find(self, token: str) -> tuple[str, int, PollOutbox | None]:
