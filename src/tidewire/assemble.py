@@ -51,10 +51,7 @@ from tidewire.query.limits import Limits
 from tidewire.server.accounts import AccountParts, Accounts
 from tidewire.server.app import AppOptions, NodeApp
 from tidewire.server.client_address import TrustedProxies
-from tidewire.server.console import PLACEHOLDER, Console
-from tidewire.server.console import PREFIX as CONSOLE_PATH
-from tidewire.server.console_api import ConsoleApi
-from tidewire.server.console_door import ConsoleDoor
+from tidewire.server.console_parts import ConsoleParts, open_console
 from tidewire.server.data_api import DataApi
 from tidewire.server.http_front import FrontOptions
 from tidewire.server.jwks import open_keys
@@ -62,12 +59,9 @@ from tidewire.server.lazy_app import LazyApp
 from tidewire.server.request_limits import RequestAllowances
 from tidewire.server.retention_collector import RetentionCollector
 from tidewire.server.secret import shared_secrets
-from tidewire.server.signing_keys import KeysInOrder, SecretSigner
-from tidewire.server.static_site import StaticSite
-from tidewire.services.console_feeds import ConsoleFeeds, memory_bytes
-from tidewire.services.event_log import EventLog, listening
-from tidewire.services.operator_tokens import OperatorTokens
-from tidewire.services.overview import Stand
+from tidewire.server.signing_keys import KeysInOrder
+from tidewire.services.table_rates import TableRates
+from tidewire.services.verdict import VerdictParts
 from tidewire.settings import Settings, load
 from tidewire.wal.retention import Window
 from tidewire.wire.session_limits import SessionLimits
@@ -75,8 +69,6 @@ from tidewire.wire.session_limits import SessionLimits
 log = structlog.get_logger()
 
 SETTINGS_FILE = "tidewire.toml"
-BUILT_PAGES: Final = Path(__file__).parent / "_ui"
-"""What `make ui` builds; a wheel has it."""
 PATIENCE_S: Final = 60.0
 """How long the log may wait for our own dispatcher. Waiting loses nothing: the slot keeps the rest."""
 STATUS_POLL_S: Final = 0.05
@@ -251,17 +243,26 @@ async def running_app(chosen: Settings, dsn: str, own_doors: Sequence[BaseRoute]
         tables = PostgresTables(pool, chosen.publications)
         verifier = authorizer(chosen, accounts.keys if accounts else None)
         permissions = Permissions(verifier, tables, PostgresChannelPolicies(pool), has_feeds=chosen.console)
+        policies = PolicyAnswers(pool)
+        visibility = PostgresVisibility(FilterAnswers(pool), policies)
         node = _make_node(
-            chosen, pool, tables, permissions=permissions, guards=guards, history=history, answers=answers
+            chosen,
+            pool,
+            tables,
+            permissions=permissions,
+            guards=guards,
+            history=history,
+            answers=answers,
+            visibility=visibility,
         )
         stack.callback(node.close)
-        schemas = SchemaCache(pool, chosen.api_schemas)
+        schemas, rates = SchemaCache(pool, chosen.api_schemas), TableRates(time.monotonic)
         data = (
             await stack.enter_async_context(_data_api(chosen, dsn, node, schemas, history)) if chosen.data_api else None
         )
         kept_up, headroom = asyncio.Event(), Headroom(pool, chosen.slot)
         for name, work in {
-            "dispatch": _dispatch(node, bus, history, schemas),
+            "dispatch": _dispatch(node, bus, history, (schemas.observe, rates.observe)),
             "relay": relay(source, bus),
             "read the past": _read_past(chosen, dsn, source, bus, history),
             "tick": node.tick(),
@@ -283,9 +284,17 @@ async def running_app(chosen: Settings, dsn: str, own_doors: Sequence[BaseRoute]
         collectors = [RetentionCollector(lambda: source.retained, lambda: headroom.size_bytes)]
         console = None
         if chosen.console:
-            events = stack.enter_context(listening())
-            parts.start(ConsoleFeeds(node, _look(node, source, headroom, events), events).run(), name="tell operators")
-            console = await _console(chosen, node, accounts)
+            known = ConsoleParts(
+                dsn=dsn,
+                node=node,
+                source=source,
+                headroom=headroom,
+                signer=accounts.signer if accounts else None,
+                checks=claim_checks(chosen),
+                rates=rates,
+                judges=VerdictParts(pool, tables, guards, rules, visibility, policies),
+            )
+            console = await stack.enter_async_context(open_console(chosen, known, answers))
         yield NodeApp(node, lambda: source.status, options, doors, collectors, console=console, clock=time.monotonic)
 
 
@@ -319,36 +328,6 @@ async def _accounts(chosen: Settings, dsn: str, tasks: Tasks) -> AsyncGenerator[
         await pool.close()
 
 
-async def _console(chosen: Settings, node: Node, accounts: Accounts | None) -> Console:
-    """Make the console; its page is read in a thread."""
-    secrets = shared_secrets(chosen)
-    signer = SecretSigner(secrets[0]) if secrets else accounts.signer if accounts is not None else None
-    tokens = OperatorTokens(signer.sign if signer is not None else None, claim_checks(chosen), time.time)
-    door = ConsoleDoor(node.identify)
-    site = await asyncio.to_thread(StaticSite, BUILT_PAGES, prefix=CONSOLE_PATH, placeholder=PLACEHOLDER)
-    return Console(door, tokens, site, ConsoleApi(node, door, tokens).endpoints())
-
-
-def _look(node: Node, source: PostgresSource, headroom: Headroom, events: EventLog) -> Callable[[], Stand]:
-    """Return what gathers the figures of a moment from all who have some."""
-
-    def look() -> Stand:
-        retained, log_end = source.retained, headroom.log_end
-        follows = source.status in {"streaming", "reconnecting"}
-        return Stand(
-            at=time.time(),
-            node=node.figures(),
-            source=source.status,
-            lag_bytes=max(log_end - source.safe, 0) if log_end is not None and follows else None,
-            retained_bytes=None if retained is None else retained.size_bytes,
-            headroom_bytes=headroom.size_bytes,
-            memory_bytes=memory_bytes(),
-            errors=dict(events.errors),
-        )
-
-    return look
-
-
 def _make_node(
     chosen: Settings,
     pool: Pool,
@@ -358,13 +337,14 @@ def _make_node(
     guards: Guards,
     history: History,
     answers: Tasks,
+    visibility: PostgresVisibility,
 ) -> Node:
     return Node(
         permissions=permissions,
         tables=tables,
         guards=guards,
         history=history,
-        visibility=PostgresVisibility(FilterAnswers(pool), PolicyAnswers(pool)),
+        visibility=visibility,
         kept=PostgresKeptBroadcasts(pool, most_each_bytes=chosen.payload_bytes),
         tasks=answers,
         clock=time.time,
@@ -438,18 +418,22 @@ def app_options(chosen: Settings) -> AppOptions:
     )
 
 
-async def _dispatch(node: Node, bus: MemoryBus, history: History, schemas: SchemaCache) -> None:
+Observe = Callable[[Transaction | Resync], None]
+
+
+async def _dispatch(node: Node, bus: MemoryBus, history: History, observers: Sequence[Observe]) -> None:
     items = pump.transactions(bus, after=0, mark=history.mark)
-    async with aclosing(items), aclosing(_shown(items, schemas)) as shown:
+    async with aclosing(items), aclosing(_shown(items, observers)) as shown:
         await node.dispatch(shown)
 
 
 async def _shown(
-    items: AsyncGenerator[Transaction | Resync, None], schemas: SchemaCache
+    items: AsyncGenerator[Transaction | Resync, None], observers: Sequence[Observe]
 ) -> AsyncGenerator[Transaction | Resync, None]:
-    """Let the cache see every item before it is dispatched; it only takes note."""
+    """Let others see every item before it is dispatched; they only take note."""
     async for item in items:
-        schemas.observe(item)
+        for observe in observers:
+            observe(item)
         yield item
 
 

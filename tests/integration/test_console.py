@@ -9,8 +9,8 @@ import pytest
 from tests.support.postgres import fresh_database
 from tests.support.server import Answer, RealtimeServer, migrate, realtime, request, token
 from tests.support.waiting import wait_until
-from tidewire import assemble
 from tidewire.postgres.embedded import EmbeddedPostgres
+from tidewire.server import console_parts
 
 OPERATOR = {"authorization": f"Bearer {token('service_role')}"}
 
@@ -223,7 +223,7 @@ def built(dsn: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Realti
     (folder / "favicon.svg").write_text("<svg/>")
     (folder / "link.txt").symlink_to(outside / "secret.txt")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assemble, "BUILT_PAGES", folder)
+        patch.setattr(console_parts, "BUILT_PAGES", folder)
         with realtime(dsn, slot="built") as running:
             yield running
 
@@ -302,7 +302,7 @@ def test_nothing_but_its_files_is_served(built: RealtimeServer, path: str) -> No
 
 def test_without_a_built_page_there_are_words(dsn: str, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assemble, "BUILT_PAGES", tmp_path / "missing")
+        patch.setattr(console_parts, "BUILT_PAGES", tmp_path / "missing")
         with realtime(dsn, slot="bare") as server:
             answer = server.get("/console/")
     assert (answer.status, b"make ui" in answer.body) == (200, True)

@@ -42,6 +42,7 @@ from tidewire.match.matcher import Matcher
 from tidewire.model.change import Resync, Transaction
 from tidewire.model.claims import Claims
 from tidewire.model.reasons import RESTARTING, Reason, WriteRefusal
+from tidewire.model.relation import Relation
 from tidewire.ports import Extension, KeptBroadcasts, Outbox, Tables, Visibility
 from tidewire.presence.roster import Roster
 from tidewire.wire.message import Message, UserBroadcast
@@ -216,6 +217,10 @@ class Node:
         """Describe a connection and its channels; None when it has gone."""
         connection = self._connections.get(number)
         return None if connection is None else detail_of((connection, self._arrivals[number]))
+
+    def followers(self, relation: Relation) -> tuple[int, int]:
+        """Return how many subscriptions follow a table, and how many audiences those are."""
+        return self._matcher.followers(relation)
 
     def disconnect(self, number: int) -> bool:
         """Send a client away, because an operator wants it; tell whether it was there."""

@@ -70,6 +70,11 @@ class AudienceIndex:
         for wish in wishes:
             self.add(wish)
 
+    @property
+    def audiences(self) -> set[Audience]:
+        """Those who may be told of something."""
+        return set(self._stands)
+
     def add(self, wish: Subscription) -> None:
         """Place a subscription; one whose role may not filter as it does, or has unusable claims, hears nothing."""
         role = wish.audience.role

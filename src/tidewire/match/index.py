@@ -1,6 +1,6 @@
 """Finds the subscriptions that a change concerns: by table, by event, by value. Knows nothing of who may see what."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from tidewire.match.finding import NEW, OLD, Broken, Finding
@@ -26,6 +26,11 @@ class EventIndex:
 
     def __bool__(self) -> bool:
         return bool(self._filtered or self._unfiltered)
+
+    @property
+    def groups(self) -> tuple[FilterGroup, ...]:
+        """The subscriptions by their filter, first those that have none."""
+        return self._unfiltered, *self._filtered.values()
 
     def add(
         self,
@@ -113,6 +118,11 @@ class TableIndex:
     def roles(self) -> Collection[str]:
         """The roles of those who subscribe."""
         return self._roles.keys()
+
+    @property
+    def groups(self) -> Iterator[FilterGroup]:
+        """The subscriptions, by event and filter."""
+        return (group for index in self._events.values() for group in index.groups)
 
     def add(
         self,

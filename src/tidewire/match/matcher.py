@@ -83,6 +83,12 @@ class Matcher:
         """Tell whether anybody may wish to hear of rows of these tables: otherwise nobody need read them."""
         return any(self._concerned(shape.relation.schema, shape.relation.name) for shape in shapes)
 
+    def followers(self, relation: Relation) -> tuple[int, int]:
+        """Return how many subscriptions follow a table, and how many audiences those are. Looks at each of them."""
+        groups = [group for table in self._concerned(relation.schema, relation.name) for group in table.groups]
+        audiences = {audience for group in groups for audience in group.audiences(relation.oid)}
+        return sum(len(group.ids) for group in groups), len(audiences)
+
     def match(self, changes: Iterable[Change], guards: Mapping[int, Guard] = _OPEN) -> Candidates:
         """Return who wishes to hear of these changes, all of one transaction or not, in their order.
 

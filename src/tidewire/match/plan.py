@@ -10,7 +10,7 @@ from tidewire.filters.answer import UNDECIDED, Predicate
 from tidewire.match.audiences import AudienceIndex
 from tidewire.match.finding import BY_FILTER, CERTAIN, Broken, Doubt, Finding
 from tidewire.match.guard import Guard
-from tidewire.match.subscription import Cohort, Cohorts, Compile, CompiledFilter, Subscription
+from tidewire.match.subscription import Audience, Cohort, Cohorts, Compile, CompiledFilter, Subscription
 from tidewire.model.change import Row
 from tidewire.model.relation import Relation
 
@@ -35,6 +35,11 @@ class FilterGroup:
     @property
     def ids(self) -> tuple[int, ...]:
         return tuple(wish.id for wish in self._cohorts)
+
+    def audiences(self, oid: int) -> set[Audience]:
+        """Return those whom one table has to be judged for separately."""
+        index = self._indexes.get(oid)
+        return {wish.audience for wish in self._cohorts} if index is None else index.audiences
 
     def add(self, wish: Subscription, guards: Iterable[Guard] = ()) -> Cohort:
         """Take a subscription in, sorted now for the `guards`; return whom it is among where nothing is hidden."""

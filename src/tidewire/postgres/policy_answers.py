@@ -37,6 +37,9 @@ _ALWAYS_SET: Final = "request.jwt.claims"
 _UNDEFINED_COLUMN: Final = "42703"
 
 
+Failed = Callable[[str], None]
+
+
 class PolicyQuestion(Struct, frozen=True):
     """Which of these rows does the restriction let the role see, in each of these sessions?
 
@@ -72,8 +75,11 @@ class PolicyAnswers:
         self._resting: dict[Hashable, float] = {}
         self._reported: dict[Hashable, float] = {}
 
-    async def answer(self, question: PolicyQuestion) -> list[list[bool]]:
-        """Return for each session whether it sees each of the rows. Raises our errors when Postgres cannot be asked."""
+    async def answer(self, question: PolicyQuestion, *, failed: Failed | None = None) -> list[list[bool]]:
+        """Return for each session whether it sees each of the rows. Raises our errors when Postgres cannot be asked.
+
+        `failed` is told by which SQLSTATEs some of the sessions see nothing.
+        """
         answers = [[False] * len(question.rows) for _ in question.sessions]
         names = _names(question)
         sessions = self._awake(question, names)
@@ -81,12 +87,14 @@ class PolicyAnswers:
         if table is None:  # nobody to ask for, nothing to ask about, or the table is gone
             return answers
         offer = make_offer(table, question.relation, question.restriction, question.rows)
+        tell = failed or _ignore
         if offer is None:
             self._report(question, _UNDEFINED_COLUMN, len(sessions))
+            tell(_UNDEFINED_COLUMN)
             return answers
         if not offer.rows:
             return answers
-        offer, sessions = await self._plan(question, offer, names, sessions)
+        offer, sessions = await self._plan(question, offer, names, sessions, tell)
         deadline_s = self._clock() + self._most_s
 
         def show(session: int, place: int) -> None:
@@ -97,6 +105,8 @@ class PolicyAnswers:
         )
         await asking.run(sessions)
         self._conclude(question, asking, {session.number: session.values for session in sessions})
+        for sqlstate in asking.failures:
+            tell(sqlstate)
         return answers
 
     def _awake(self, question: PolicyQuestion, names: Sequence[str]) -> list[Session]:
@@ -111,12 +121,13 @@ class PolicyAnswers:
         ]
 
     async def _plan(
-        self, question: PolicyQuestion, offer: Offer, names: Sequence[str], sessions: Sequence[Session]
+        self, question: PolicyQuestion, offer: Offer, names: Sequence[str], sessions: Sequence[Session], tell: Failed
     ) -> tuple[Offer, list[Session]]:
         """Return how to put the question, and the sessions in which Postgres would get as far as reading rows."""
         offer, failures = await self._planning.plan(offer, question.role, question.restriction, names, sessions)
         for failure, count in Counter(filter(None, failures)).items():
             self._report(question, failure, count)
+            tell(failure)
         return offer, [session for session, failure in zip(sessions, failures, strict=True) if failure is None]
 
     async def _describe(self, relation: Relation) -> Table | None:
@@ -154,6 +165,10 @@ class PolicyAnswers:
 
     def _keep(self, kept: dict[Hashable, float], key: Hashable, for_s: float) -> None:
         remember(kept, key, self._clock() + for_s)
+
+
+def _ignore(_sqlstate: str) -> None:
+    """Most who ask want to know no more than who sees what."""
 
 
 def _names(question: PolicyQuestion) -> tuple[str, ...]:

@@ -3,9 +3,13 @@
 Keeps no rule and judges no row. What is read is never older than the transaction that the caller names.
 """
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import structlog
+from msgspec import Struct
+from msgspec.structs import replace
 from psycopg import errors as pg
 
 from tidewire.match.policy import Policy, PolicyUnprovable, Standing, TablePolicies, policies_for_reading
@@ -29,6 +33,13 @@ _UNANSWERABLE: Final = Restriction("false", frozenset())
 log = structlog.get_logger()
 
 
+class PolicyApart(Struct, frozen=True):
+    """One of the policies that a role reads under. By `rule` a row is visible where this policy alone is true."""
+
+    policy: Policy
+    rule: Rule
+
+
 class PostgresRules:
     """Implements `ports.Rules`. Poll `roles_fingerprint` beside it: nothing in the log tells of changes to roles."""
 
@@ -48,18 +59,31 @@ class PostgresRules:
             return None
         if after_xid is not None:
             await until_visible(self._pool, after_xid, patience_s=self._patience_s, doing=_DOING)
+        async with self._looking_at(relation) as connection:
+            rule = await _read(connection, role, relation)
+        if rule is not None and rule.restriction is _UNANSWERABLE and rule.compiled is None:
+            self._warn(rule, relation)
+        return rule
+
+    async def read_apart(self, role: str, relation: Relation) -> Sequence[PolicyApart]:
+        """Return each of the policies by itself, as it stands now; none where no policy binds the role."""
+        if not can_be_name(role):
+            return ()
+        async with self._looking_at(relation) as connection:
+            return await _read_apart(connection, role, relation)
+
+    @asynccontextmanager
+    async def _looking_at(self, relation: Relation) -> AsyncIterator[Connection]:
+        """Lend a connection in a transaction that sees one moment of the catalog, and waits for no lock."""
         async with self._pool.connection(_DOING) as connection, connection.transaction():
             await connection.execute(queries.load("policies_begin"))
             try:
-                rule = await _read(connection, role, relation)
+                yield connection
             except pg.LockNotAvailable:
                 raise DatabaseUnreachable(
                     f"{_DOING}: expected to be let look at {relation.qualified_name} soon, got a lock in the way",
                     hint="a transaction that changes the table is open: look for it in pg_locks",
                 ) from None
-        if rule is not None and rule.restriction is _UNANSWERABLE and rule.compiled is None:
-            self._warn(rule, relation)
-        return rule
 
     async def roles_fingerprint(self) -> str:
         """Return a text that stays the same for as long as no role is another, and belongs to no other role."""
@@ -85,6 +109,27 @@ async def _read(connection: Connection, role: str, relation: Relation) -> Rule |
     fits = way.through == relation.oid or await _has_same_columns(connection, way.through, relation)
     found = await policies_of(connection, role, way.through, rows_of=relation.oid if fits else None)
     return None if found is None else _rule(way, relation, *found, fits=fits, announced=announced)
+
+
+async def _read_apart(connection: Connection, role: str, relation: Relation) -> Sequence[PolicyApart]:
+    way = choose_way(await _fetch(connection, "tables_access", role=role, relation=relation.oid))
+    if way is None or way.through is None or way.access.unrestricted:
+        return ()
+    fits = way.through == relation.oid or await _has_same_columns(connection, way.through, relation)
+    found = await policies_of(connection, role, way.through, rows_of=relation.oid if fits else None)
+    if found is None:
+        return ()
+    table, standing = found
+    permissive, restrictive = policies_for_reading(table, standing)
+    return [
+        PolicyApart(policy, _rule(way, relation, _only(policy, table), standing, fits=fits, announced=False))
+        for policy in (*restrictive, *permissive)
+    ]
+
+
+def _only(policy: Policy, table: TablePolicies) -> TablePolicies:
+    """Return the table as if it had one policy; a restrictive one alone would show nothing."""
+    return replace(table, policies=(replace(policy, permissive=True),))
 
 
 async def _has_same_columns(connection: Connection, through: int, relation: Relation) -> bool:

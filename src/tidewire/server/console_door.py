@@ -10,7 +10,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tidewire.model.claims import Claims, is_operator
-from tidewire.model.errors import ConfigurationError, QueryCanceled, TidewireError, TokenRefused, UnknownTable
+from tidewire.model.errors import (
+    ConfigurationError,
+    DatabaseUnreachable,
+    PostgresError,
+    QueryCanceled,
+    TidewireError,
+    TokenRefused,
+    UnknownTable,
+)
 from tidewire.server.request_parts import BodyRefused, read_body
 
 log = structlog.get_logger()
@@ -26,6 +34,8 @@ _STATUSES: Final[tuple[tuple[type[TidewireError], HTTPStatus], ...]] = (
     (UnknownTable, HTTPStatus.NOT_FOUND),
     (ConfigurationError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (QueryCanceled, HTTPStatus.GATEWAY_TIMEOUT),
+    (DatabaseUnreachable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (PostgresError, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
 _encode = msgspec.json.Encoder().encode
 
