@@ -1,5 +1,6 @@
 """`tidewire serve` as a process: from the first lines it prints to the last client it sends away."""
 
+import json
 import re
 import signal
 import socket
@@ -232,3 +233,37 @@ def test_requests_that_never_end_take_nobodys_place(folder: Path, dsn: str) -> N
         for each in slow:
             each.close()
         assert served.stop()[0] == 0
+
+
+# --- the console ---------------------------------------------------------------------------------------------
+
+
+def console_link(served: Serving) -> str | None:
+    found = re.search(r"^  CONSOLE (\S+)", "".join(served.lines), re.MULTILINE)
+    return found[1] if found else None
+
+
+@pytest.mark.timeout(60)
+def test_a_link_lets_whoever_started_it_into_the_console_once(dsn: str, tmp_path: Path) -> None:
+    with serving(folder=tmp_path, database_url=dsn) as served:
+        link = console_link(served)
+        assert link is not None
+        assert link.startswith(f"{served.url}/console/#sign-in=")
+        secret = link.partition("=")[2]
+        body = json.dumps({"link": secret}).encode()
+        first, second = (request("POST", f"{served.url}/console/api/sign-in", body) for _ in range(2))
+        assert (first.status, second.status) == (200, 401)
+        headers = {"authorization": f"Bearer {first.json['access_token']}"}
+        assert request("GET", f"{served.url}/console/api/connections", headers=headers).status == 200
+        _, said = served.stop()
+    assert "console_signed_in" in said
+    assert secret not in said
+    assert first.json["access_token"] not in said
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("changed", [{"host": "0.0.0.0"}, {"console": False}, {"mode": "production"}])  # noqa: S104 - that is the point
+def test_no_link_where_others_may_read_it(dsn: str, tmp_path: Path, changed: dict[str, Any]) -> None:
+    """Elsewhere than on loopback, without a console, and in production where the output goes into a file."""
+    with serving(folder=tmp_path, database_url=dsn, **{"jwt_secret": SECRET, **changed}) as served:
+        assert console_link(served) is None

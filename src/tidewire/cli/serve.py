@@ -80,7 +80,8 @@ async def serve_until_signal(
 ) -> None:
     """Serve until a signal comes, or something fails that nothing works without.
 
-    What `welcome` makes is printed when clients can come; `doors` are routes besides the server's, `beside` runs as long.
+    What `welcome` makes is printed when clients can come; `doors` are routes besides the server's, and `beside` runs
+    as long.
     """
     stopping = _Stopping()
     try:

@@ -22,8 +22,8 @@ _QUERY = sql.SQL("select {columns} from pg_catalog.jsonb_populate_record(null::{
 def columns_of(record: bytes, relation: Relation) -> Sequence[str]:
     """Return the names of the columns that a record leaves out. Raises ConfigurationError for what is no row of it."""
     try:
-        given = msgspec.json.decode(record, type=dict[str, Raw])
-    except (msgspec.DecodeError, RecursionError):
+        given = msgspec.json.decode(record.decode(), type=dict[str, Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ConfigurationError(f"{_DOING}: expected a JSON object, got something else", hint=_HINT) from None
     names = [column.name for column in relation.columns]
     strange = sorted(given.keys() - set(names))

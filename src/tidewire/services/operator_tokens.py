@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 from msgspec import Struct
 
+from tidewire.hub.authorize import MAX_TOKEN_CHARS
 from tidewire.hub.claim_checks import ClaimChecks, check_claims
 from tidewire.model.claims import Claims
 from tidewire.model.errors import ConfigurationError, TokenRefused
@@ -118,4 +119,9 @@ class OperatorTokens:
             check_claims(whole, self._checks, now_s)
         except TokenRefused as error:
             raise ConfigurationError(f"minting a token: {error.message}", hint="name a role of the database") from None
-        return Minted(await self._sign(whole), expires_at)
+        token = await self._sign(whole)
+        if len(token) > MAX_TOKEN_CHARS:
+            raise ConfigurationError(
+                "minting a token: expected claims that fit into 16 KiB, got more", hint="drop some"
+            )
+        return Minted(token, expires_at)
