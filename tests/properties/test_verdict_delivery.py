@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -54,7 +54,11 @@ def records() -> SearchStrategy[dict[str, Any]]:
 
 
 @pytest.mark.timeout(120)
-@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=EXAMPLES,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # the rows are small already, and each attempt takes seconds
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(drawn=st.lists(records(), min_size=ROWS, max_size=ROWS))
 def test_the_verdict_is_what_happens(served: RealtimeServer, dsn: str, drawn: list[dict[str, Any]]) -> None:
     rows = [{**row, "id": next(ids)} for row in drawn]
