@@ -138,6 +138,14 @@ def test_a_deleted_row_is_judged_as_it_was(served: RealtimeServer) -> None:
     assert ask(served, record={"id": 1, "owner": BOB}, **gone)["delivered"] is False
 
 
+def test_of_a_deleted_row_the_log_may_say_too_little_for_policies(served: RealtimeServer) -> None:
+    said = ask(served, event="DELETE")
+    assert said["columns"] == ["id"] or said["columns"] is None
+    found = {each["name"]: (each["answer"], each["why"]) for each in said["policies"]}
+    assert found["own"] == ("unknown", "the log does not carry what it reads")
+    assert found["marks"] == ("false", "")
+
+
 @pytest.mark.parametrize(
     ("record", "said"),
     [

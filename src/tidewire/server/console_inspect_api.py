@@ -10,7 +10,8 @@ from starlette.responses import Response
 from tidewire.server.console_door import ConsoleDoor, ConsoleRefused, Endpoint, answer
 from tidewire.services.doctor_visits import DoctorVisits
 from tidewire.services.table_sights import TableSights
-from tidewire.services.verdict import Verdicts, VerdictWish
+from tidewire.services.verdict import Verdicts
+from tidewire.services.verdict_values import VerdictWish
 
 log = structlog.get_logger()
 

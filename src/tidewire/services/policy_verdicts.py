@@ -5,11 +5,12 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tidewire.match.policy import Policy
 from tidewire.match.policy_compile import Judgement
 from tidewire.match.rule import Restriction, Rule
 from tidewire.match.session import audience_in_full, session_of
 from tidewire.match.subscription import Subscription
-from tidewire.model.change import Row
+from tidewire.model.change import ABSENT, Row
 from tidewire.model.relation import Relation
 from tidewire.postgres.policy_answers import PolicyAnswers, PolicyQuestion
 from tidewire.postgres.rules import PolicyApart
@@ -18,14 +19,17 @@ Answer = Literal["true", "false", "unknown", "error"]
 """As in SQL: `unknown` is NULL, and lets nothing through either."""
 
 
+JudgedBy = Literal["compiled", "postgres"]
+
+
 class PolicyVerdict(Struct, frozen=True):
-    """What one policy says. `why` tells why it is left to Postgres; `sqlstate` is that of an error."""
+    """What one policy says. `why` tells why it is left to Postgres or cannot be judged; errors have an `sqlstate`."""
 
     name: str
     permissive: bool
     command: str
     expression: str
-    judged_by: Literal["compiled", "postgres"]
+    judged_by: JudgedBy
     why: str
     answer: Answer
     sqlstate: str | None = None
@@ -40,9 +44,11 @@ class PolicyJudge:
     async def judge(self, apart: PolicyApart, relation: Relation, row: Row, wish: Subscription) -> PolicyVerdict:
         """Return what one policy says to a row. Raises our errors when Postgres cannot be asked."""
         policy, rule = apart.policy, apart.rule
-        judged_by: Literal["compiled", "postgres"] = "compiled"
+        judged_by: JudgedBy = "compiled"
         why, sqlstate = rule.left_to_postgres, None
         judgement = Judgement.UNDECIDED
+        if not _carries(relation, row, rule):
+            return _verdict(policy, judged_by, "the log does not carry what it reads", "unknown", None)
         if rule.compiled is not None:
             judgement = rule.compiled.judge(rule.compiled.audience(wish.claims))(row)
         if judgement is Judgement.UNDECIDED:
@@ -53,16 +59,7 @@ class PolicyJudge:
             answer, _ = await self._tell_apart(rule, relation, row, wish)
         else:
             answer = "true" if judgement is Judgement.VISIBLE else "error"
-        return PolicyVerdict(
-            policy.name,
-            policy.permissive,
-            policy.command,
-            policy.expression or "",
-            judged_by,
-            why,
-            answer,
-            sqlstate,
-        )
+        return _verdict(policy, judged_by, why, answer, sqlstate)
 
     async def _ask(self, rule: Rule, relation: Relation, row: Row, wish: Subscription) -> tuple[Answer, str | None]:
         """Have Postgres judge."""
@@ -89,3 +86,15 @@ class PolicyJudge:
         session = session_of(rule, audience_in_full(rule, wish))
         question = PolicyQuestion(rule.role, relation, restriction, [row], [session])
         return (await self._policies.answer(question, failed=failures.append))[0][0]
+
+
+def _carries(relation: Relation, row: Row, rule: Rule) -> bool:
+    """Tell whether the row has all that the policy reads: of one that is deleted there may be no more than the key."""
+    read = rule.restriction.columns if rule.restriction is not None else ()
+    return all(value is not ABSENT for value, column in zip(row, relation.columns, strict=True) if column.name in read)
+
+
+def _verdict(policy: Policy, judged_by: JudgedBy, why: str, answer: Answer, sqlstate: str | None) -> PolicyVerdict:
+    return PolicyVerdict(
+        policy.name, policy.permissive, policy.command, policy.expression or "", judged_by, why, answer, sqlstate
+    )

@@ -5,9 +5,9 @@ is shown a change that nobody has made.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Final
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
 from tidewire.hub.guards import Guards
@@ -31,59 +31,12 @@ from tidewire.postgres.pool import Pool
 from tidewire.postgres.rules import PostgresRules
 from tidewire.postgres.tables import PostgresTables
 from tidewire.services.policy_verdicts import PolicyJudge, PolicyVerdict
+from tidewire.services.verdict_values import NO_RECORD, Step, Verdict, VerdictWish
 from tidewire.wire.binding import Binding
 from tidewire.wire.session_effects import ChannelRef, Grant, Subscribe
 
 NOBODY: Final = 0
-NO_RECORD: Final = Raw(b"null")
 _CHANNEL: Final = ChannelRef(1, "verdict", private=False)
-
-
-class VerdictWish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The question: would a reader with this role and these claims, who asks for this, be told of this row?
-
-    `old_record` is the row before an UPDATE, for those who follow moves. A DELETE is about `record`.
-    """
-
-    table: str
-    record: Raw
-    schema: str = "public"
-    event: Literal["INSERT", "UPDATE", "DELETE"] = "INSERT"
-    old_record: Raw = NO_RECORD
-    role: str = "authenticated"
-    user: str | None = None
-    claims: dict[str, Any] = {}
-    filter: str = ""
-    select: tuple[str, ...] | None = None
-    wanted: Literal["*", "INSERT", "UPDATE", "DELETE"] = "*"
-    moves: bool = False
-
-
-class Step(Struct, frozen=True):
-    """One thing that has to be right; `reason` says what is not."""
-
-    ok: bool
-    reason: str = ""
-
-
-class Verdict(Struct, frozen=True, kw_only=True):
-    """The answer. Steps that could not be looked at are None.
-
-    `told_as` is the event that the reader would get, `columns` what it would show, all of them with None, and `errors`
-    what it would say instead.
-    """
-
-    delivered: bool
-    told_as: str | None = None
-    columns: Sequence[str] | None = None
-    errors: Sequence[str] = ()
-    publication: Step
-    wish: Step | None = None
-    privilege: Step | None = None
-    policies_bind: bool | None = None
-    policies: Sequence[PolicyVerdict] = ()
-    filter: Step | None = None
-    assumed_null: Sequence[str] = ()
 
 
 class _Pasted(Struct, frozen=True):
