@@ -12,6 +12,8 @@ from tests.support.waiting import wait_until
 from tidewire.postgres.embedded import EmbeddedPostgres
 from tidewire.server import console_parts
 
+pytestmark = pytest.mark.timeout(60)  # the first of them waits for a database and a server
+
 OPERATOR = {"authorization": f"Bearer {token('service_role')}"}
 
 

@@ -11,6 +11,8 @@ from tests.support.server import RealtimeServer, SocketClient, migrate, realtime
 from tidewire.postgres.embedded import EmbeddedPostgres
 
 OVERVIEW, CONNECTIONS, LOG = (f"realtime:tidewire:{name}" for name in ("overview", "connections", "log"))
+pytestmark = pytest.mark.timeout(60)  # the first of them waits for a database and a server
+
 OPERATOR = token("anon", operator=True)
 
 

@@ -10,8 +10,10 @@ import pytest
 from tests.support.log import execute
 from tests.support.postgres import fresh_database
 from tests.support.server import RealtimeServer, migrate, realtime, token
-from tests.support.verdicts import ADA, BOB, DEEDS, OPERATOR, verdict
+from tests.support.verdicts import ADA, BOB, DEEDS, OPERATOR, unhurried, verdict
 from tidewire.postgres.embedded import EmbeddedPostgres
+
+pytestmark = pytest.mark.timeout(60)  # the first of them waits for a database and a server
 
 ROW = {"id": 1, "owner": ADA, "team": 3, "title": "a", "stars": 1, "shown": False}
 
@@ -41,7 +43,7 @@ def dsn(server: EmbeddedPostgres) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def served(dsn: str) -> Iterator[RealtimeServer]:
-    with realtime(dsn) as running:
+    with unhurried(), realtime(dsn, database_timeout_s=15.0) as running:
         yield running
 
 

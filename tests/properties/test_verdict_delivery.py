@@ -13,7 +13,7 @@ from hypothesis.strategies import SearchStrategy
 from tests.support.log import execute
 from tests.support.postgres import fresh_database
 from tests.support.server import RealtimeServer, migrate, realtime
-from tests.support.verdicts import ADA, BOB, DEEDS, READERS, following, insert, told, verdict
+from tests.support.verdicts import ADA, BOB, DEEDS, READERS, following, insert, told, unhurried, verdict
 from tidewire.postgres.embedded import EmbeddedPostgres
 
 ROWS = 4
@@ -35,7 +35,7 @@ def dsn(server: EmbeddedPostgres) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def served(dsn: str) -> Iterator[RealtimeServer]:
-    with realtime(dsn) as running:
+    with unhurried(), realtime(dsn, database_timeout_s=15.0) as running:
         yield running
 
 

@@ -6,9 +6,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 import psycopg
+import pytest
 from msgspec import Struct
 
 from tests.support.server import RealtimeServer, SocketClient, token
+from tidewire.postgres.policy_answers import PolicyAnswers
 
 ADA, BOB = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
 OPERATOR: Final = {"authorization": f"Bearer {token('service_role')}"}
@@ -69,6 +71,17 @@ READERS: Final = (
     Reader("anon", None),
     Reader("service_role", None, "shown=eq.true", "INSERT"),
 )
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Give policies time that servers do not: whether a busy machine is quick enough is not what is asked here."""
+    limits = PolicyAnswers.__init__.__kwdefaults__
+    assert limits is not None
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("timeout_s", "most_s"):
+            patch.setitem(limits, name, 15.0)
+        yield
 
 
 @contextmanager
