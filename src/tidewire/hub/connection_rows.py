@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Final
 
 from msgspec import Struct
 
@@ -48,7 +49,7 @@ class ConnectionDetail(Struct, frozen=True):
 
 Arrived = tuple[ClientConnection, Arrival]
 
-MOST_CHANNELS = 1000
+MOST_CHANNELS: Final = 1000
 
 
 def row_of(arrived: Arrived) -> ConnectionRow:
