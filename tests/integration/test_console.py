@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.postgres import fresh_database
-from tests.support.server import Answer, RealtimeServer, migrate, realtime, request, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import Answer, RealtimeServer, realtime, request, token
 from tests.support.waiting import wait_until
 from tidewire.postgres.embedded import EmbeddedPostgres
 from tidewire.server import console_parts
@@ -19,8 +19,7 @@ OPERATOR = {"authorization": f"Bearer {token('service_role')}"}
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         yield made
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.support.log import execute
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, SocketClient, migrate, realtime, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, SocketClient, realtime, token
 from tidewire.postgres.embedded import EmbeddedPostgres
 
 OVERVIEW, CONNECTIONS, LOG = (f"realtime:tidewire:{name}" for name in ("overview", "connections", "log"))
@@ -18,8 +18,7 @@ OPERATOR = token("anon", operator=True)
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         execute(
             made,
             "create table orders (id int primary key)",

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from tests.support.log import execute
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, migrate, realtime, token
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, realtime, token
 from tests.support.verdicts import ADA, BOB, DEEDS, OPERATOR, unhurried, verdict
 from tidewire.postgres.embedded import EmbeddedPostgres
 
@@ -20,8 +20,7 @@ ROW = {"id": 1, "owner": ADA, "team": 3, "title": "a", "stars": 1, "shown": Fals
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         execute(
             made,
             *DEEDS,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from tests.support.log import execute
-from tests.support.postgres import fresh_database
-from tests.support.server import RealtimeServer, migrate, realtime
+from tests.support.postgres import fresh_migrated_database
+from tests.support.server import RealtimeServer, realtime
 from tests.support.verdicts import ADA, BOB, DEEDS, READERS, following, insert, told, unhurried, verdict
 from tidewire.postgres.embedded import EmbeddedPostgres
 
@@ -27,8 +27,7 @@ ids, marks = count(1), count(1)
 
 @pytest.fixture(scope="module")
 def dsn(server: EmbeddedPostgres) -> Iterator[str]:
-    with fresh_database(server) as made:
-        migrate(made)
+    with fresh_migrated_database(server) as made:
         execute(made, *DEEDS)
         yield made
 
