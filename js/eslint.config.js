@@ -1,0 +1,30 @@
+// What TypeScript itself does not check: promises nobody waits for, and the sizes of CONTRIBUTING.md.
+import { defineConfig } from "eslint/config"
+import tseslint from "typescript-eslint"
+
+export default defineConfig(
+  { ignores: ["**/dist/**", "**/node_modules/**"] },
+  ...tseslint.configs.strictTypeChecked,
+  {
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+    },
+    linterOptions: { reportUnusedDisableDirectives: "error" },
+    rules: {
+      complexity: ["error", 12],
+      "max-lines-per-function": ["error", { max: 50, skipComments: true, skipBlankLines: true }],
+      "max-lines": ["error", { max: 260, skipComments: true, skipBlankLines: true }],
+      "no-console": "error",
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
+      "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
+    },
+  },
+  {
+    files: ["**/*.test.ts"],
+    rules: {
+      "max-lines-per-function": "off", // a describe() is a chapter, not a function
+      "@typescript-eslint/no-non-null-assertion": "off", // a missing value fails the test all the same
+    },
+  },
+  { files: ["**/*.js", "**/*.mjs"], ...tseslint.configs.disableTypeChecked },
+)
