@@ -6,17 +6,21 @@ UV := .venv/bin/uv
 RUN := $(UV) run --frozen --no-sync
 READY := .venv/.ready
 CLIENTS := .venv/.clients
+JS := js/node_modules/.ready
 
 unexport PYTHONDONTWRITEBYTECODE  # where it is set, every worker of the tests would compile everything anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak format clean
+.PHONY: help demo ui test check check-js test-js bench soak format clean
 
 help:  ## Show the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY)  ## Serve a small marketplace on an embedded Postgres, and watch its rows travel
 	@$(RUN) tidewire demo
+
+ui: $(JS)  ## Build everything that runs in a browser (needs Node 20.19 or newer)
+	cd js && npm run build
 
 test: $(CLIENTS)  ## Run everything that must be green on a fresh machine
 	$(RUN) pytest -n 2 --dist worksteal
@@ -26,6 +30,12 @@ check: $(CLIENTS)  ## Style, types, floors
 	$(RUN) ruff format --check
 	$(RUN) mypy
 	$(RUN) lint-imports
+
+check-js: $(JS)  ## Style and types of what runs in a browser
+	cd js && npm run lint && npm run types
+
+test-js: $(JS)  ## Run the tests of what runs in a browser that need no server; `make test` has the others
+	cd js && npm test
 
 bench: $(READY)  ## Measure, and write the figures to benchmarks/results
 	$(RUN) python -m benchmarks.run
@@ -39,7 +49,7 @@ format: $(READY)  ## Format the code
 	$(RUN) ruff check --fix
 
 clean:  ## Remove everything that is not in the repository
-	rm -rf .venv .tidewire dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .tidewire dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache js/node_modules js/packages/*/dist
 
 # The lock decides the versions; without network a second run finds everything in place and installs nothing.
 $(READY): pyproject.toml uv.lock hatch_build.py src/_tidewire_send.c
@@ -53,4 +63,9 @@ $(READY): pyproject.toml uv.lock hatch_build.py src/_tidewire_send.c
 # What runs the stock clients: npm and the driver of a browser, about 100 MB that `make demo` does not need.
 $(CLIENTS): $(READY)
 	@$(UV) sync --frozen --quiet --group clients --group drivers
+	@touch $@
+
+# Apart from the Python part, which needs no Node. Scripts of packages are not run: none of ours has to be compiled.
+$(JS): js/package.json js/package-lock.json js/packages/*/package.json
+	cd js && npm ci --ignore-scripts --loglevel=error
 	@touch $@

@@ -50,16 +50,13 @@ function put(rows: readonly Row[], event: RealtimeEvent, shape: ListShape): Appl
   const wasFull = isFull(rows, shape)
   if (shape.window === null || next.length <= shape.window) {
     // The last of a full list may have gone behind rows that are not in it.
-    const mayHaveLeft = wasFull && before !== undefined && place === next.length - 1 && place !== at
-    return { rows: next, key, mustReload: mayHaveLeft || isUnordered(wasFull, before, shape) }
+    const mayHaveLeft = wasFull && before !== undefined && place === next.length - 1 && (shape.compare?.(row, before) ?? 0) > 0
+    return { rows: next, key, mustReload: mayHaveLeft }
   }
   return { rows: next.slice(0, shape.window), key, mustReload: shape.compare === null }
 }
 
 const isFull = (rows: readonly Row[], shape: ListShape): boolean => shape.window !== null && rows.length >= shape.window
-
-const isUnordered = (wasFull: boolean, before: Row | undefined, shape: ListShape): boolean =>
-  wasFull && before === undefined && shape.compare === null
 
 function placeOf(row: Row, rest: readonly Row[], at: number, { compare }: ListShape): number {
   if (!compare) return at < 0 ? rest.length : at
