@@ -23,7 +23,7 @@ class NarrowNetwork(BreakablePort):
         self._is_refusing = False
 
     def refuse(self) -> None:
-        """Hang up on new connections at once. The listener stays: one that closes while somebody comes in leaks them."""
+        """Hang up on new connections. The listener stays: one that closes while somebody comes in would leak them."""
         self._is_refusing = True
 
     def accept(self) -> None:

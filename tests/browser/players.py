@@ -34,10 +34,10 @@ class Player:
         return found
 
     def wait_for_status(self, match: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
-        """Wait until the client has told of such a status, or has it now."""
+        """Wait until the client has such a status, now or later for a moment at least."""
         if match(now := self.status()):
             return now
-        heard = self.hear("status", what, lambda heard: match(heard["status"]))
+        heard = self.hear("status", what, lambda heard: heard["number"] > now["number"] and match(heard["status"]))
         status: dict[str, Any] = heard["status"]
         return status
 

@@ -6,8 +6,8 @@ from tests.parity.serving import PUBLISHABLE_KEY, TidewireServer, token
 from tests.parity.tables import Database, Table
 
 
-def user(name: str = "ann", **claims: object) -> str:
-    return token(role="authenticated", sub=name, **claims)
+def user(name: str = "ann", *, lifetime_s: float = 3600) -> str:
+    return token(role="authenticated", sub=name, lifetime_s=lifetime_s)
 
 
 def asked(player: Player) -> int:

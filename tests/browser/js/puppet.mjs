@@ -6,6 +6,7 @@ export function makePuppet({ createClient, tell: tellText, WebSocket }) {
   const tell = (message) => tellText(JSON.stringify(message, told))
   const clients = new Map()
   const tokens = new Map()
+  const statuses = new Map() // how often a client has told its status, so that a test knows old news
   const held = new Map() // subscriptions, channels and stores, by name
   const hear = (channel, heard, values = {}) => tell({ channel, heard, ...values })
 
@@ -17,7 +18,11 @@ export function makePuppet({ createClient, tell: tellText, WebSocket }) {
         return tokens.get(client)
       } }
       const made = createClient(url, { apikey, WebSocket, ...accessToken, ...options })
-      made.status.subscribe(() => hear(client, 'status', { status: made.status.getSnapshot() }))
+      statuses.set(client, 0)
+      made.status.subscribe(() => {
+        statuses.set(client, statuses.get(client) + 1)
+        hear(client, 'status', { status: made.status.getSnapshot(), number: statuses.get(client) })
+      })
       clients.set(client, made)
     },
     follow({ client, name, table, options }) {
@@ -49,7 +54,7 @@ export function makePuppet({ createClient, tell: tellText, WebSocket }) {
     track: ({ name, meta }) => held.get(name).track(meta),
     present: ({ name }) => held.get(name).presence.getSnapshot(),
     leave: ({ name }) => held.get(name).leave(),
-    status: ({ client }) => clients.get(client).status.getSnapshot(),
+    status: ({ client }) => ({ ...clients.get(client).status.getSnapshot(), number: statuses.get(client) }),
     set_token: ({ client, token }) => void tokens.set(client, token),
     update_token: ({ client }) => clients.get(client).updateToken(),
     reconnect: ({ client }) => clients.get(client).reconnectAll(),
