@@ -20,22 +20,10 @@ class NarrowNetwork(BreakablePort):
         super().__init__(target_port)
         self.rules: dict[str, Rule] = {}
         self.seen: list[str] = []
-        self._is_refusing = False
-
-    def refuse(self) -> None:
-        """Hang up on new connections. The listener stays: one that closes while somebody comes in would leak them."""
-        self._is_refusing = True
-
-    def accept(self) -> None:
-        """Accept new connections again."""
-        self._is_refusing = False
-        super().accept()
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         rule: list[Rule] = ["pass"]
         try:
-            if self._is_refusing:
-                raise ConnectionRefusedError
             target_reader, target_writer = await self._connect()
         except OSError:
             writer.transport.abort()

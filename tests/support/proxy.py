@@ -83,10 +83,18 @@ class BreakableProxy:
             writer.transport.abort()
 
     async def _refuse(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        await self._stop_listening()
         self._listen.unlink(missing_ok=True)
+
+    async def _stop_listening(self) -> None:
+        if self._server is None:
+            return
+        for listener in self._server.sockets:
+            self._loop.remove_reader(listener.fileno())
+        for _ in range(3):  # until whoever is just coming in has a handler: a listener that closes before leaks them
+            await asyncio.sleep(0)
+        self._server.close()
+        self._server = None
 
     async def _accept(self) -> None:
         if self._server is None:
@@ -153,6 +161,4 @@ class BreakablePort(BreakableProxy):
         return await asyncio.open_connection("127.0.0.1", self._target_port)
 
     async def _refuse(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        await self._stop_listening()
