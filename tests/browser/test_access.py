@@ -81,3 +81,25 @@ def test_what_may_not_be_read_is_refused_until_another_token_is_there(
         player.ask("update_token")
         followed.next("ready")
         assert player.status()["state"] == "connected"
+
+
+def test_who_signs_out_reads_as_nobody(play: Play, tidewire: TidewireServer, database: Database) -> None:
+    with database.table("owner text") as table:
+        database.execute(f"alter table {table.schema}.{table.name} enable row level security")
+        database.execute(
+            f"create policy own on {table.schema}.{table.name} for select "
+            "using (owner = coalesce(current_setting('request.jwt.claims', true)::jsonb ->> 'sub', 'all'))"
+        )
+        table.insert(id=1, owner="ann")
+        player = play(tidewire.port, apikey=PUBLISHABLE_KEY, token=user("ann"))
+        followed, listed = player.follow(table.name), player.rows(table=table.name)
+        followed.next("ready")
+        listed.wait(lambda snapshot: [row["id"] for row in snapshot["rows"]] == [1], "ann's row")
+        player.ask("set_token", token=None)
+        player.ask("update_token")
+        followed.next("ready")
+        listed.wait(lambda snapshot: snapshot["state"] == "live" and snapshot["rows"] == [], "no row")
+        table.insert(id=2, owner="ann")
+        table.insert(id=3, owner="all")
+        assert followed.change()["new"]["id"] == 3
+        listed.wait(lambda snapshot: [row["id"] for row in snapshot["rows"]] == [3], "everybody's row")

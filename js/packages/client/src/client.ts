@@ -34,6 +34,7 @@ export interface PresenceSubscription extends RealtimeSubscription {
   readonly presence: Channel["presence"]
 }
 
+const MOST_IDLE_ROWS = 100
 const TRANSPORTS: readonly TransportName[] = ["websocket", "sse", "longpoll"]
 
 /** Make a client. It connects when something is subscribed to; make one for a page, and `close` it never or at the end. */
@@ -100,6 +101,7 @@ export class TidewireClient {
     const key = JSON.stringify(Object.entries(query).sort(([one], [other]) => (one < other ? -1 : 1)))
     let rows = this.#rows.get(key)
     if (!rows) {
+      if (this.#rows.size >= MOST_IDLE_ROWS) this.#forgetIdleRows()
       const made = new Rows(query, {
         load: (wanted, signal) => loadRows(this.#api, wanted, signal),
         follow: (binding, follower, after) => this.#tables.follow([binding], follower, after),
@@ -110,14 +112,20 @@ export class TidewireClient {
     return rows as unknown as RowsStore<T>
   }
 
+  /** A query that was asked for and never watched, as by a component that was not shown in the end, is no more needed. */
+  #forgetIdleRows(): void {
+    for (const [key, rows] of this.#rows) if (rows.isIdle) this.#rows.delete(key)
+  }
+
   /** Connect anew at once, and try refused channels again. */
   reconnectAll(): void {
     this.#hub.reconnectAll()
   }
 
   /** Ask `accessToken` now, and tell every channel: after signing in or out. */
-  updateToken(): Promise<void> {
-    return this.#hub.renewToken()
+  async updateToken(): Promise<void> {
+    await this.#hub.renewToken()
+    for (const rows of this.#rows.values()) rows.reload() // another user may see other rows
   }
 
   /** Hang up for good. */

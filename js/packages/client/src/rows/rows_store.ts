@@ -94,6 +94,11 @@ export class Rows implements RowsStore {
     )
   }
 
+  /** Whether nobody has watched it yet, or for a while. */
+  get isIdle(): boolean {
+    return !this.#isStarted
+  }
+
   #watched(isWatched: boolean): void {
     clearTimeout(this.#rest)
     if (!isWatched) {

@@ -91,8 +91,12 @@ export class ChannelSession {
     return this.#push((joinRef, ref) => encodeBroadcast(joinRef, ref, this.topic, event, payload), isAnswered)
   }
 
-  /** Tell the server of a new token. */
-  renew(token: string): void {
+  /** Tell the server of a new token. From a user to nobody there is no word for it, but another join. */
+  renew(token: string | null): void {
+    if (token === null) {
+      if (this.#token !== null) this.receive({ type: "restart" })
+      return
+    }
     this.#token = token
     if (this.isJoined || this.machine.state === "joining") this.#say("access_token", { access_token: token })
     if (this.machine.state === "refused") this.receive({ type: "retry" })

@@ -16,6 +16,7 @@ import type { Page } from "./page.ts"
 import type { Tokens } from "./tokens.ts"
 
 const HEARTBEAT_TOPIC = "phoenix"
+const CONTROL: ReadonlySet<string> = new Set(["phx_reply", "phx_close", "phx_error"])
 
 export interface HubParts {
   /** That of the realtime API. */
@@ -116,7 +117,7 @@ export class Hub {
   async renewToken(): Promise<void> {
     const token = await this.#parts.tokens.get(true)
     this.#turn(() => {
-      if (token !== null) for (const session of this.#sessions.values()) session.renew(token)
+      for (const session of this.#sessions.values()) session.renew(token)
     })
   }
 
@@ -200,9 +201,10 @@ export class Hub {
 
   #open(transport: TransportName): void {
     this.#link?.close()
+    this.#endProbe()
     const link = this.#connect(transport, {
       opened: () => this.#turn(() => this.#receive({ type: "opened" })),
-      frame: (data) => this.#turn(() => this.#hear(data)),
+      frame: (data) => this.#hear(data),
       ended: (failure, detail) =>
         this.#turn(() => {
           this.#link = null
@@ -225,10 +227,17 @@ export class Hub {
 
   #hear(data: string | ArrayBuffer): void {
     const message = decode(data)
-    this.#receive({ type: "heard" })
-    if (!message) return
-    if (message.topic !== HEARTBEAT_TOPIC) this.#sessions.get(message.topic)?.hear(message)
-    else if (message.ref === this.#beatRef) this.#receive({ type: "answered" })
+    // Most of what comes moves no machine, so neither the timer nor the status has to be looked at.
+    if (message && this.#connection.state === "live" && !CONTROL.has(message.event)) {
+      this.#sessions.get(message.topic)?.hear(message)
+      return
+    }
+    this.#turn(() => {
+      this.#receive({ type: "heard" })
+      if (!message) return
+      if (message.topic !== HEARTBEAT_TOPIC) this.#sessions.get(message.topic)?.hear(message)
+      else if (message.ref === this.#beatRef) this.#receive({ type: "answered" })
+    })
   }
 
   /** See whether a better transport works by now, beside the one that does. */
