@@ -1,16 +1,23 @@
 """The client follows tables: nothing is lost and nothing comes twice, whatever happens to the connection."""
 
+import itertools
+
 import pytest
 
 from tests.browser.conftest import Play
-from tests.browser.narrow_network import NarrowNetwork
+from tests.browser.narrow_network import NarrowNetwork, narrow_network
 from tests.browser.players import Followed
-from tests.parity.serving import TidewireServer
+from tests.parity.serving import TidewireServer, serving
 from tests.parity.tables import Database, Table
+from tests.support.postgres import ask
+from tests.support.waiting import wait_until
+from tidewire.model.position import parse_lsn
+from tidewire.postgres.embedded import EmbeddedPostgres
 
 TRANSPORTS = ("websocket", "sse", "longpoll")
 QUICK = {"beatEveryMs": 1000, "beatMs": 1000, "openMs": 2000}
 """Less patience than in life, so that a black hole is noticed in two seconds."""
+CONFIRMED = "select (confirmed_flush_lsn - '0/0')::bigint from pg_replication_slots where database = current_database()"
 
 
 def ids(followed: Followed, count: int) -> list[int]:
@@ -141,3 +148,33 @@ def test_a_table_that_cannot_be_followed_is_told_with_the_reason(
     status = player.wait_for_status(lambda status: status["state"] == "partial", "partial")
     assert status["reason"] == "refused"
     assert len(status["refused"]) == 1
+
+
+def test_a_quiet_table_comes_on_with_the_heartbeats(server: EmbeddedPostgres, play: Play) -> None:
+    """Without that it would stand behind all that is kept as soon as others are written to."""
+    brief = {"TIDEWIRE_RETENTION_AGE_S": "0.01", "TIDEWIRE_HISTORY_AGE_S": "0.01"}
+    with (
+        serving(server, **brief) as tidewire,
+        narrow_network(tidewire.port) as network,
+        Database.connect(tidewire.database_url) as database,
+        database.table("title text") as quiet,
+        database.table("title text") as busy,
+    ):
+        player = play(network.port, transports=["longpoll"], timing={"beatEveryMs": 100})
+        followed = player.follow(quiet.name)
+        followed.next("ready")
+        joined_at = ask(tidewire.database_url, "select pg_current_wal_insert_lsn()::text")
+        keys = itertools.count(1)
+
+        def has_passed() -> bool:
+            busy.insert(id=next(keys))
+            return bool(ask(tidewire.database_url, CONFIRMED) > parse_lsn(joined_at))
+
+        wait_until(has_passed, limit_s=20)
+        asked = len(network.seen)
+        wait_until(lambda: len(network.seen) > asked + 30, limit_s=20)  # each heartbeat is a post and a poll
+        network.cut()
+        followed.next("ready")
+        quiet.insert(id=1)
+        assert ids(followed, 1) == [1]
+        assert followed.unheard("gap") == []

@@ -19,6 +19,16 @@ describe("bindings", () => {
     expect(bindings.take(change([7, 8], "e.6.0"))?.bindings).toEqual([0, 1])
   })
 
+  it("comes on without any change, in place of what it had", () => {
+    const bindings = new Bindings([wish("a"), wish("b")])
+    bindings.live(reply([7, 8], { position: "e.1.0" }))
+    bindings.take(change([8], "e.5.0"))
+    bindings.reached("e.9.ffffffff")
+    expect(bindings.asked().map((asked) => asked["after"])).toEqual(["e.9.ffffffff", "e.9.ffffffff"])
+    expect(bindings.take(change([7, 8], "e.9.3"))).toBeNull()
+    expect(bindings.take(change([7, 8], "e.a.0"))?.bindings).toEqual([0, 1])
+  })
+
   it("drops what it was told before, and what is for nobody", () => {
     const bindings = new Bindings([wish("a")])
     bindings.live(reply([7], { position: "e.1.0" }))

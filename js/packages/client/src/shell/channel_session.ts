@@ -14,6 +14,8 @@ export interface Content {
   joined(response: Payload): void
   message(event: string, payload: Payload): void
   refused(reason: string): void
+  /** Everything up to this position has been told (D12). */
+  reached(position: string): void
   /** The channel is not joined any more, for now. */
   interrupted(): void
 }
@@ -79,6 +81,11 @@ export class ChannelSession {
       this.#ending = readEnding(event, payload)
       this.content.message(event, payload)
     }
+  }
+
+  /** Take what the answer to a heartbeat says of this topic; while a join is under way it is about an earlier time. */
+  reached(position: string): void {
+    if (this.isJoined) this.content.reached(position)
   }
 
   /** Say something as soon as the channel is joined. Rejects when it cannot be said, or is refused. */

@@ -10,7 +10,7 @@ import type { Timing } from "../machine/timing.ts"
 import { Source } from "../store.ts"
 import type { Link, OpenLink } from "../transport/link.ts"
 import type { ConnectionStatus, TransportName } from "../types.ts"
-import { decode, encode, type Frame, type Message } from "../wire/codec.ts"
+import { decode, encode, type Frame, isObject, type Message } from "../wire/codec.ts"
 import { ChannelSession, type Content } from "./channel_session.ts"
 import type { Page } from "./page.ts"
 import type { Tokens } from "./tokens.ts"
@@ -235,9 +235,17 @@ export class Hub {
     this.#turn(() => {
       this.#receive({ type: "heard" })
       if (!message) return
-      if (message.topic !== HEARTBEAT_TOPIC) this.#sessions.get(message.topic)?.hear(message)
-      else if (message.ref === this.#beatRef) this.#receive({ type: "answered" })
+      if (message.topic === HEARTBEAT_TOPIC) this.#hearHeartbeat(message)
+      else this.#sessions.get(message.topic)?.hear(message)
     })
+  }
+
+  #hearHeartbeat({ ref, payload: { response } }: Message): void {
+    if (ref === this.#beatRef) this.#receive({ type: "answered" })
+    const positions = isObject(response) && isObject(response["positions"]) ? response["positions"] : {}
+    for (const [topic, position] of Object.entries(positions)) {
+      if (typeof position === "string") this.#sessions.get(topic)?.reached(position)
+    }
   }
 
   /** See whether a better transport works by now, beside the one that does. */

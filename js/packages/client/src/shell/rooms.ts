@@ -126,6 +126,10 @@ class Room implements Content {
     for (const tracker of this.#trackers.splice(0)) tracker.reject(new TidewireError("ChannelRefused", reason))
   }
 
+  reached(): void {
+    // no row changes, no positions
+  }
+
   interrupted(): void {
     this.#knowsWhoIsThere = false // the next state says who came and went in the meantime
   }

@@ -124,6 +124,10 @@ class TableChannel implements Content {
     if (told) for (const follower of [...this.#followers]) follower.change(told.event, told.bindings)
   }
 
+  reached(position: string): void {
+    this.#bindings.reached(position)
+  }
+
   refused(reason: string): void {
     const error = new TidewireError("SubscriptionRefused", reason, { hint: "see docs/reference/row-changes.md#refusals" })
     for (const follower of [...this.#followers]) follower.error(error)

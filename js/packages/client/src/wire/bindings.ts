@@ -65,6 +65,11 @@ export class Bindings {
     return { reason, position }
   }
 
+  /** Take note that everything up to a position has been told, though it may be long ago that anything was. */
+  reached(position: string): void {
+    for (const place of this.#places) place.after = position
+  }
+
   /** Take a change, and remember it as told. Null for what is none, or is for nobody or has been told. */
   take(payload: Payload): Told | null {
     const { ids, data } = payload
