@@ -106,7 +106,10 @@ export class TidewireClient {
         load: (wanted, signal) => loadRows(this.#api, wanted, signal),
         follow: (binding, follower, after) => this.#tables.follow([binding], follower, after),
         timing: this.#timing,
-      }, () => this.#rows.get(key) === made && this.#rows.delete(key))
+      }, (isUsed) => {
+        if (isUsed && !this.#rows.has(key)) this.#rows.set(key, made)
+        if (!isUsed && this.#rows.get(key) === made) this.#rows.delete(key)
+      })
       this.#rows.set(key, (rows = made))
     }
     return rows as unknown as RowsStore<T>
@@ -130,6 +133,7 @@ export class TidewireClient {
 
   /** Hang up for good. */
   close(): void {
+    for (const rows of [...this.#rows.values()]) rows.stop()
     this.#hub.close()
   }
 }

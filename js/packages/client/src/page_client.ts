@@ -68,9 +68,11 @@ export const realtimeManager = {
   unsubscribeAll: unsubscribe,
   /** Get the channel of a topic, or make it. */
   getChannel(topic: string, options?: ChannelOptions): Channel {
-    const channel = channels.get(topic) ?? defaultClient().channel(topic, options)
-    channels.set(topic, channel)
-    return channel
+    const known = channels.get(topic)
+    if (known && known.status.getSnapshot().state !== "left") return known
+    const made = defaultClient().channel(topic, options)
+    channels.set(topic, made)
+    return made
   },
   removeChannel,
   removeAllChannels(): void {

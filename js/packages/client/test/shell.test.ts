@@ -176,6 +176,23 @@ describe("a client", () => {
   })
 })
 
+describe("a list of a client that was closed", () => {
+  it("says so, and asks for nothing any more", async () => {
+    let asked = 0
+    const url = await refusing((_, response) => {
+      asked += 1
+      response.writeHead(200, { "content-type": "application/json", "tidewire-position": "e.1.0" }).end("[]")
+    })
+    const client = createClient(url, { apikey: "k", transports: ["longpoll"], page: null })
+    const rows = client.rows({ table: "t" })
+    client.close()
+    await new Promise<void>((resolve) => {
+      rows.subscribe(() => rows.getSnapshot().error && resolve())
+    })
+    expect([rows.getSnapshot().state, rows.getSnapshot().error?.code, asked]).toEqual(["error", "ClientClosed", 1])
+  })
+})
+
 describe("the bundle", () => {
   it("is at most 16 kB", async () => {
     const built = await build({ root: new URL("..", import.meta.url).pathname, logLevel: "error", build: { write: false } })

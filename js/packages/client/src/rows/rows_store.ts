@@ -53,7 +53,7 @@ export class Rows implements RowsStore {
   readonly #source: Source<RowsSnapshot>
   readonly #query: RowsQuery
   readonly #parts: RowsParts
-  readonly #stopped: () => void
+  readonly #used: (isUsed: boolean) => void
   #following: Following | null = null
   #loading: AbortController | null = null
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -65,11 +65,11 @@ export class Rows implements RowsStore {
   #failures = 0
   #window: number | null = null
 
-  /** `stopped` is called when nobody has watched for a while: the next one who does begins anew. */
-  constructor(query: RowsQuery, parts: RowsParts, stopped: () => void) {
+  /** `used` is told when somebody begins to watch, and when nobody has for a while: the next one begins anew. */
+  constructor(query: RowsQuery, parts: RowsParts, used: (isUsed: boolean) => void) {
     this.#query = query
     this.#parts = parts
-    this.#stopped = stopped
+    this.#used = used
     this.#source = new Source<RowsSnapshot>(EMPTY, (isWatched) => this.#watched(isWatched))
     this.subscribe = this.#source.subscribe
   }
@@ -88,10 +88,10 @@ export class Rows implements RowsStore {
     const { state } = this.getSnapshot()
     if (state === "live") this.#change({ state: "stale" })
     if (state === "error") this.#change({ state: "loading", error: null })
-    this.#parts.load(this.#query, loading.signal).then(
-      (loaded) => loading.signal.aborted || this.#loaded(loaded),
-      (error: unknown) => loading.signal.aborted || this.#failed(error),
-    )
+    this.#parts
+      .load(this.#query, loading.signal)
+      .then((loaded) => loading.signal.aborted || this.#loaded(loaded))
+      .catch((error: unknown) => loading.signal.aborted || this.#failed(error))
   }
 
   /** Whether nobody has watched it yet, or for a while. */
@@ -102,21 +102,24 @@ export class Rows implements RowsStore {
   #watched(isWatched: boolean): void {
     clearTimeout(this.#rest)
     if (!isWatched) {
-      this.#rest = setTimeout(() => this.#stop(), this.#parts.timing.leaveMs)
+      this.#rest = setTimeout(() => this.stop(), this.#parts.timing.leaveMs)
     } else if (!this.#isStarted) {
       this.#isStarted = true
+      this.#used(true)
       this.reload()
     }
   }
 
-  #stop(): void {
+  /** Follow no more, and forget the list. */
+  stop(): void {
     this.#isStarted = this.#isFollowing = false
     clearTimeout(this.#timer)
+    this.#timer = undefined
     this.#loading?.abort()
     this.#following?.unsubscribe()
     this.#following = null
     this.#source.set(EMPTY)
-    this.#stopped()
+    this.#used(false)
   }
 
   #loaded({ rows, position, total }: Loaded): void {
