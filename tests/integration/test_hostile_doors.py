@@ -173,11 +173,10 @@ def test_headers_of_accounts(served: RealtimeServer, log: StatementLog, header: 
 
 
 def test_what_is_said_of_an_account_stands_beside_the_statement(served: RealtimeServer, log: StatementLog) -> None:
+    body = b'{"email": "%s@example.org", "password": "wrong"}' % MARK.encode()
     with log.watched() as sent:
-        status, _ = send(
-            served, Sending("POST", "/auth/v1/recover", {}, b'{"email": "%s@example.org"}' % MARK.encode())
-        )
-    assert status == 200
+        status, _ = send(served, Sending("POST", "/auth/v1/token?grant_type=password", {}, body))
+    assert status == 400
     assert any(MARK in each.parameters for each in sent)
     assert not any(MARK in each.text for each in sent)
 

@@ -180,14 +180,14 @@ def test_a_channel_that_its_client_left_begins_anew(served: RealtimeServer, sess
     again.cut()
 
 
-def test_whoever_was_away_for_too_long_is_told(database: str) -> None:
-    prepare(database)
-    with realtime(database, history_bytes=1) as served:
+def test_whoever_was_away_for_too_long_is_told(migrated_database: str) -> None:
+    prepare(migrated_database)
+    with realtime(migrated_database, history_bytes=1) as served:
         client = Stock(served)
         client.cut()
-        insert(database, 1, 2, 3)
+        insert(migrated_database, 1, 2, 3)
         witness = Stock(served, session="somebody-who-looks-on")
-        insert(database, 4)
+        insert(migrated_database, 4)
         witness.hear(4)
         again = Stock(served)
         assert again.response["recovered"] is False

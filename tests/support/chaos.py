@@ -131,9 +131,13 @@ class Chaos:
                 group.create_task(self._kill(served, plan.kills_every_s, until_s)),
                 group.create_task(self._change_tables(dsn, plan.changes_every_s, until_s)),
             ]
-            while not all(other.done() for other in others):
+            while not all(other.done() for other in others) or not self._are_tokens_over():
                 proxy.disturb(plan.struck)
                 await asyncio.sleep(STRIKE_S)
+
+    def _are_tokens_over(self) -> bool:
+        """Tell whether a token has expired while its reader was there, and another was renewed before."""
+        return all(any(each.done[name] for each in self._followers) for name in ("token_expired", "token_renewed"))
 
     async def _kill(self, served: Served, every_s: float, until_s: float) -> None:
         async for kind in self._moments(lambda: KILLS, every_s, until_s):

@@ -50,7 +50,7 @@ class MemoryBus:
         past = self._pasts.get(topic)
         if past is None:
             self._refuse_when_closed("publishing")
-            await self._give_turn(topic)
+            await self._give_turn(topic, cost_bytes(payload))
             self._refuse_when_closed("publishing")
             self._deliver(Envelope(topic, 0, key, payload))
             return
@@ -58,7 +58,7 @@ class MemoryBus:
             self._refuse_when_closed("publishing")
             if key and key <= past.last_key:
                 return
-            await self._give_turn(topic)
+            await self._give_turn(topic, cost_bytes(payload))
             await self._wait_for_room(topic, cost_bytes(payload))
             self._refuse_when_closed("publishing")
             self._deliver(past.append(key, payload))
@@ -100,9 +100,9 @@ class MemoryBus:
             raise SubscriberLagged(f"reading the past of topic {topic!r}: this topic keeps none")
         return past
 
-    async def _give_turn(self, topic: str) -> None:
-        """Let the loop run if someone holds a turn's work already: a publisher that never waits would starve it."""
-        if any(subscriber.held_bytes >= TURN_BYTES for subscriber in self._subscribers.get(topic, ())):
+    async def _give_turn(self, topic: str, cost: int) -> None:
+        """Let the loop run if someone holds a turn's work or all it can: a publisher that never waits would starve it."""
+        if any(each.held_bytes >= TURN_BYTES or not each.has_room(cost) for each in self._subscribers.get(topic, ())):
             await asyncio.sleep(0)
 
     async def _wait_for_room(self, topic: str, cost: int) -> None:
