@@ -101,7 +101,7 @@ class MemoryBus:
         return past
 
     async def _give_turn(self, topic: str, cost: int) -> None:
-        """Let the loop run if someone holds a turn's work or all it can: a publisher that never waits would starve it."""
+        """Let the loop run if someone holds a turn's work, or all it can: a tireless publisher would starve it."""
         if any(each.held_bytes >= TURN_BYTES or not each.has_room(cost) for each in self._subscribers.get(topic, ())):
             await asyncio.sleep(0)
 
