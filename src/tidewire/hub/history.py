@@ -46,6 +46,8 @@ class History:
         self._patience_s = patience_s
         self._past = _Marks()
         self._news = _Marks()
+        self.is_passing_rows = False
+        """Whether rows of a large transaction are coming by, of which the end has not come yet."""
         self._last: tuple[Lsn, int] = (Lsn(0), -1)
         """The place of the last event that was marked."""
         self._floor: str | None = None
@@ -70,6 +72,7 @@ class History:
         """Note where a message lies."""
         _, epoch, *place = envelope.key.split(".", 2)
         self._news.newest = envelope.sequence
+        self.is_passing_rows = isinstance(item, Transaction) and item.shapes is not None
         if epoch != self.epoch and (not place or not self.epoch):
             self._restart(epoch)
         if not place or isinstance(item, Resync):

@@ -33,6 +33,8 @@ MATCHED_IN_A_TURN: Final = 100
 TOLD_IN_A_TURN: Final = 60
 """Some 2 ms each. Less would let a round fall behind what is published in the turns of others, while very much is."""
 BEHIND_POLL_S: Final = 0.02
+GIVEN_WAY_POLLS: Final = 100
+"""Two seconds: more than a million rows take. The end may not come at all, if the connection was lost meanwhile."""
 BEHIND_S: Final = 30.0
 """How long we wait for the log to come to where a list was read; positions are clients' texts, and may say anything."""
 
@@ -99,6 +101,7 @@ class Round:
         history = self._parts.history
         try:
             while self._travellers:
+                await self._give_way()
                 written = history.written()  # asked first: what is written later may not be in the page
                 page = await history.page(self._sequence)
                 if page:
@@ -113,6 +116,13 @@ class Round:
             self._is_open = False
             for traveller in self._travellers.values():
                 traveller.fail(error)
+
+    async def _give_way(self) -> None:
+        """Wait while a large transaction comes by: what was committed behind it would wait for us otherwise."""
+        for _ in range(GIVEN_WAY_POLLS):
+            if not self._parts.history.is_passing_rows:
+                return
+            await asyncio.sleep(BEHIND_POLL_S)
 
     # --- on the way --------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from tidewire.model.change import Resync, Transaction
+from tidewire.model.change import Change, Resync, Transaction
 
 WINDOW_S: Final = 30.0
 MOST_TABLES: Final = 10_000
@@ -24,19 +24,23 @@ class TableRates:
         if isinstance(item, Resync):
             return
         self._turn()
-        counts = self._now
-        for change in item.changes:
-            oid = change.relation.oid
-            if oid in counts:
-                counts[oid] += 1
-            elif len(counts) < MOST_TABLES:
-                counts[oid] = 1
+        if item.shapes is not None and len(item.shapes) == 1:  # of a large transaction: nobody need look at each
+            self._count(item.shapes[0].relation.oid, len(item.events))
+            return
+        for event in item.events:
+            if isinstance(event, Change):
+                self._count(event.shape.relation.oid, 1)
 
     def per_s(self, oid: int) -> float:
         """Return how many changes of a table there were in a second."""
         self._turn()
         elapsed_s = max(self._clock() - self._began_s, 1.0)
         return round((self._now.get(oid, 0) + self._before.get(oid, 0)) / elapsed_s, 2)
+
+    def _count(self, oid: int, changes: int) -> None:
+        counts = self._now
+        if oid in counts or len(counts) < MOST_TABLES:
+            counts[oid] = counts.get(oid, 0) + changes
 
     def _turn(self) -> None:
         now_s = self._clock()
