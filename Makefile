@@ -66,6 +66,6 @@ $(CLIENTS): $(READY)
 	@touch $@
 
 # Apart from the Python part, which needs no Node. Scripts of packages are not run: none of ours has to be compiled.
-$(JS): js/package.json js/package-lock.json js/packages/*/package.json
+$(JS): js/package.json js/package-lock.json $(wildcard js/*/*/package.json)
 	cd js && npm ci --ignore-scripts --loglevel=error
 	@touch $@

@@ -1,4 +1,5 @@
 // What TypeScript itself does not check: promises nobody waits for, and the sizes of CONTRIBUTING.md.
+import reactHooks from "eslint-plugin-react-hooks"
 import { defineConfig } from "eslint/config"
 import tseslint from "typescript-eslint"
 
@@ -20,7 +21,12 @@ export default defineConfig(
     },
   },
   {
-    files: ["**/*.test.ts"],
+    files: ["**/*.tsx"],
+    rules: { "max-lines-per-function": ["error", { max: 150, skipComments: true, skipBlankLines: true }] }, // markup is long
+  },
+  { files: ["**/*.tsx", "**/use_*.ts", "**/latest.ts"], ...reactHooks.configs.flat["recommended-latest"] },
+  {
+    files: ["**/*.test.ts", "**/*.test.tsx"],
     rules: {
       "max-lines-per-function": "off", // a describe() is a chapter, not a function
       complexity: "off", // an oracle weighs everything at once

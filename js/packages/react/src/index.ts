@@ -1,0 +1,7 @@
+export { TidewireProvider, useClient } from "./provider.tsx"
+export { useBroadcast, type Broadcast, type BroadcastOptions } from "./use_broadcast.ts"
+export { useRealtimeConnection, type RealtimeConnection } from "./use_realtime_connection.ts"
+export { useRealtimePresence, type RealtimePresence, type PresenceOptions } from "./use_realtime_presence.ts"
+export { useRealtimeTable, type RealtimeTable, type RealtimeTableOptions } from "./use_realtime_table.ts"
+export { useStore } from "./use_store.ts"
+export { useRows, type LiveRows } from "./use_rows.ts"

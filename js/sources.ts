@@ -1,0 +1,9 @@
+/** Where the packages of this workspace are, for whoever bundles or tests them without building each of them first. */
+import { fileURLToPath } from "node:url"
+
+const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+
+export const SOURCES = {
+  "@tidewire/client": at("packages/client/src/index.ts"),
+  "@tidewire/react": at("packages/react/src/index.ts"),
+}
