@@ -11,7 +11,7 @@ JS := js/node_modules/.ready
 unexport PYTHONDONTWRITEBYTECODE  # where it is set, every worker of the tests would compile everything anew
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test check check-js test-js bench soak format clean
+.PHONY: help demo ui test check check-js test-js shots bench soak format clean
 
 help:  ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,9 @@ check-js: $(JS)  ## Style and types of what runs in a browser
 
 test-js: $(JS)  ## Run the tests of what runs in a browser that need no server; `make test` has the others
 	cd js && npm test
+
+shots: $(CLIENTS) $(JS)  ## Take the pictures of the documentation
+	$(RUN) pytest -n 0 tests/browser/shots.py
 
 bench: $(READY)  ## Measure, and write the figures to benchmarks/results
 	$(RUN) python -m benchmarks.run
