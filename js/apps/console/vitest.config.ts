@@ -1,0 +1,8 @@
+import { defineConfig } from "vitest/config"
+
+import { SOURCES } from "../../sources.ts"
+
+export default defineConfig({
+  resolve: { alias: SOURCES },
+  test: { environment: "jsdom", include: ["test/**/*.test.ts", "test/**/*.test.tsx"], testTimeout: 20_000 },
+})
