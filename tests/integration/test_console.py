@@ -273,6 +273,7 @@ def test_a_browser_that_has_it_is_told_so(built: RealtimeServer) -> None:
     tag = built.get("/console/").headers["etag"]
     answer = built.get("/console/", if_none_match=f'"other", W/{tag}')
     assert (answer.status, answer.body) == (304, b"")
+    assert "script-src 'self'" in answer.headers["content-security-policy"], "it would take the place of the page's own"
     assert built.get("/console/", if_none_match='"other"').status == 200
 
 

@@ -3,6 +3,7 @@
 Files are found once, when it is made, so no path that somebody asks for ever reaches the file system.
 """
 
+import gzip
 import hashlib
 import re
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ ENCODINGS: Final = (("br", ".br"), ("gzip", ".gz"))
 """What may lie beside a file, the smallest first."""
 _HASHED: Final = re.compile(r"assets/.*-[A-Za-z0-9_-]{8}\.[A-Za-z0-9]+\Z")
 """Names that bundlers give: another content has another name."""
+_COMPRESSIBLE: Final = frozenset({".css", ".html", ".js", ".json", ".svg"})
+"""Fonts and pictures are small already. Nothing secret is in any of them that a length could tell."""
 _KEEP: Final = "public, max-age=31536000, immutable"
 _ASK: Final = "no-cache"
 """Browsers may keep it, and ask each time whether it is still the same."""
@@ -75,7 +78,8 @@ class StaticSite:
         if encoding:
             headers["content-encoding"] = encoding
         if _knows(request.headers.get("if-none-match", ""), tag):
-            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+            # With its type: a page has a policy of its own, and what a browser keeps takes over these headers.
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers, media_type=file.media_type)
         return Response(body, headers=headers, media_type=file.media_type)
 
 
@@ -92,6 +96,8 @@ def _read(folder: Path) -> Iterator[tuple[str, _File]]:
         for encoding, suffix in ENCODINGS:
             if name + suffix in names:
                 bodies[encoding] = names[name + suffix].read_bytes()
+        if "gzip" not in bodies and path.suffix in _COMPRESSIBLE:
+            bodies["gzip"] = gzip.compress(bodies[""], mtime=0)
         yield name, _file(name, bodies)
 
 
