@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
-from playwright.async_api import Browser, ConsoleMessage, Locator, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, async_playwright, expect
 
 from tests.browser.built import PACKAGES
 from tests.parity.chromium_puppet import ARGUMENTS
@@ -66,7 +66,8 @@ class Console:
         """Follow the link of a page, and wait until there is something in it."""
         await self.page.get_by_role("link", name=title).click()
         await self.page.get_by_role("heading", level=1, name=title).wait_for()
-        await self.page.wait_for_function("!document.querySelector('.tw-skeleton')")
+        # Not by wait_for_function: from the second look on, the page's policy forbids what it evaluates.
+        await expect(self.page.locator(".tw-skeleton")).to_have_count(0)
 
     async def tab_to(self, target: Locator) -> None:
         """Go on with the keyboard until it is focused, as somebody without a mouse would."""
