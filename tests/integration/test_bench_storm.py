@@ -162,3 +162,13 @@ def test_every_row_of_a_large_transaction_is_told_and_bystanders_are_timed() -> 
     assert figures["rows"] == 40_000
     assert 0 < figures["bystander_calm_p50_ms"] <= figures["bystander_calm_p99_ms"]
     assert figures["bystander_told_p99_ms"] <= figures["bystander_max_ms"]
+
+
+@pytest.mark.timeout(120)
+def test_a_server_that_was_killed_is_followed_again() -> None:
+    result = run("bench", "restart", "--quick", "--json", timeout_s=110)
+    assert result.returncode == 0, result
+    report = json.loads(result.stdout)
+    assert (report["bench"], report["ok"], report["needs"]) == ("restart", True, {})
+    assert 0 < report["figures"]["first_change_s"] == report["figures"]["first_change_max_s"]
+    assert report["figures"]["first_missed_s"] > 0

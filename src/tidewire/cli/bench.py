@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tidewire import assemble
-from tidewire.bench import bulk, changes, data, decode, fanout, latency, match, memory, resume, rls, storm
+from tidewire.bench import bulk, changes, data, decode, fanout, latency, match, memory, restart, resume, rls, storm
 from tidewire.bench.report import Report
 from tidewire.cli.output import err, out, print_json
 
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[..., Report]] = {
     "latency": latency.run,
     "match": match.run,
     "memory": memory.run,
+    "restart": restart.run,
     "resume": resume.run,
     "rls": rls.run,
     "storm": storm.run,
@@ -39,6 +40,7 @@ class Name(StrEnum):
     LATENCY = "latency"
     MATCH = "match"
     MEMORY = "memory"
+    RESTART = "restart"
     RESUME = "resume"
     RLS = "rls"
     STORM = "storm"
