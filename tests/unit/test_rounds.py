@@ -3,6 +3,8 @@
 import asyncio
 from itertools import pairwise
 
+import pytest
+
 from tests.support.client import FORMS
 from tidewire.bus.memory import MemoryBus
 from tidewire.hub.change_frames import ChangeFrames
@@ -22,7 +24,7 @@ from tidewire.match.subscription import Audience, Subscription
 from tidewire.model.change import Change, Transaction
 from tidewire.model.position import Lsn
 from tidewire.model.relation import Column, PgType, Relation
-from tidewire.ports import CHANGES
+from tidewire.ports import CHANGES, Envelope
 from tidewire.testing.outbox import RecordingOutbox
 from tidewire.testing.rows import inserted
 from tidewire.testing.tables import OpenVisibility, ScriptedRules
@@ -102,3 +104,28 @@ async def test_what_is_nobodys_is_gone_through_in_small_steps_too() -> None:
     _, told, _, passed = zip(*await walk.steps(1), strict=True)
     assert (sum(told), sum(passed)) == (0, COMMITS)
     assert max(passed) <= MATCHED_IN_A_TURN // ROWS_EACH
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_large_transaction_that_comes_by_goes_first(monkeypatch: pytest.MonkeyPatch, *, ends: bool) -> None:
+    monkeypatch.setattr("tidewire.hub.rounds.GIVEN_WAY_POLLS", 1000 if ends else 3)
+    walk = Walk()
+    await walk.commit()
+    walk.board(1)
+    walk.history.is_passing_rows = True
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        group.create_task(walk.round.run())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not walk.told
+        walk.history.is_passing_rows = not ends
+    assert len(walk.told) == COMMITS * ROWS_EACH
+
+
+def test_rows_of_a_large_transaction_come_by_until_anything_else_does() -> None:
+    walk = Walk()
+    packed = Transaction(1, Lsn(BEGIN), 0, (inserted(TODOS, ("1",)),), None, shapes=(inserted(TODOS, ("1",)).shape,))
+    end = Transaction(1, Lsn(BEGIN), 0, (), Lsn(BEGIN + 1))
+    for sequence, (item, expected) in enumerate([(packed, True), (packed, True), (end, False)], 1):
+        walk.history.mark(Envelope(CHANGES, sequence, Era(1, "one").key(item), b""), item)
+        assert walk.history.is_passing_rows is expected

@@ -34,7 +34,7 @@ TOLD_IN_A_TURN: Final = 60
 """Some 2 ms each. Less would let a round fall behind what is published in the turns of others, while very much is."""
 BEHIND_POLL_S: Final = 0.02
 GIVEN_WAY_POLLS: Final = 100
-"""Two seconds: more than a million rows take. The end may not come at all, if the connection was lost meanwhile."""
+"""Two seconds in all: more than a million rows take. Their end may not come, if the connection was lost meanwhile."""
 BEHIND_S: Final = 30.0
 """How long we wait for the log to come to where a list was read; positions are clients' texts, and may say anything."""
 
@@ -70,6 +70,7 @@ class Round:
         self._looked_at: Place = (0, -1)
         self._place: Place = (0, -1)
         self._passed = 0
+        self._polls_left = GIVEN_WAY_POLLS
         self._is_open = True
         self._matched = 0
         self._told = 0
@@ -119,9 +120,8 @@ class Round:
 
     async def _give_way(self) -> None:
         """Wait while a large transaction comes by: what was committed behind it would wait for us otherwise."""
-        for _ in range(GIVEN_WAY_POLLS):
-            if not self._parts.history.is_passing_rows:
-                return
+        while self._polls_left and self._parts.history.is_passing_rows:
+            self._polls_left -= 1
             await asyncio.sleep(BEHIND_POLL_S)
 
     # --- on the way --------------------------------------------------------------------------------------------
