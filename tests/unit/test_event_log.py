@@ -1,7 +1,11 @@
 """What operators see of the log: what was named, and nothing else."""
 
+import json
+
+import pytest
 import structlog
 
+from tidewire.cli.logs import Level, configure
 from tidewire.services.event_log import LONGEST_CHARS, MOST_CODES, MOST_KEPT, listening
 
 
@@ -52,3 +56,16 @@ def test_processors_of_ones_own_stay_in_their_places() -> None:
     assert [each.event for each in again.events()] == ["heard"]
     assert heard.events() == []
     assert len(structlog.get_config()["processors"]) == 2
+
+
+def test_operators_see_more_than_standard_error_says(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(Level.WARNING)
+    log = structlog.get_logger()
+    with listening() as heard:
+        log.debug("detail")
+        log.info("handshake_refused", status=401)
+        log.warning("mail_failed")
+        log.error("question_failed")
+    assert [each.event for each in heard.events()] == ["handshake_refused", "mail_failed", "question_failed"]
+    said = [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+    assert said == ["mail_failed", "question_failed"]
