@@ -1,5 +1,6 @@
 """`tidewire demo` in an empty folder: the first minute of everybody who tries this."""
 
+import json
 import re
 import signal
 import subprocess
@@ -47,6 +48,11 @@ def test_page_and_terminal_leave_nothing_running(folder: Path, database: str) ->
     for _ in range(2):
         with demo(folder) as (process, url):
             assert b"Watch a row travel" in request("GET", f"{url}/").body
+            assert process.stdout is not None
+            path, _, link = next(line for line in process.stdout if "#sign-in=" in line).strip().partition("#sign-in=")
+            assert path == f"{url}/console/"
+            body = json.dumps({"link": link}).encode()
+            assert request("POST", f"{url}/console/api/sign-in", body).status == 200
             token = request("POST", f"{url}/demo/token?as=dora").json["token"]
             headers = {"apikey": token, "authorization": f"Bearer {token}"}
             bookings = request("GET", f"{url}/rest/v1/bookings?select=id&limit=10", headers=headers)

@@ -21,6 +21,7 @@ from tidewire.hub.authorize import sign_token
 from tidewire.hub.tasks import Tasks
 from tidewire.model.errors import ConfigurationError
 from tidewire.postgres.connection import connect
+from tidewire.server.console import Console
 from tidewire.server.secret import shared_secrets
 from tidewire.settings import Settings
 
@@ -33,9 +34,14 @@ WELCOME: Final = """\
 
   open   [bold]{url}[/]
 
-  write something yourself   [bold]{psql}[/]
+{console}  write something yourself   [bold]{psql}[/]
   see rows in the terminal   [bold]tidewire tail[/]
   stop                       Ctrl-C
+"""
+CONSOLE: Final = """\
+  and see what the server does (this link counts once, for ten minutes)
+         {url}{path}
+
 """
 WATCHING: Final = """\
 [bold]Tidewire[/] follows the write-ahead log of an embedded PostgreSQL {postgres}.
@@ -73,13 +79,23 @@ def demo(
     with closing(open_listener(settings, may_move=port is None)) as listener, assemble.database(settings) as dsn:
         people, postgres = _prepare(dsn)
         url = f"http://{HOST}:{listener.getsockname()[1]}"
-        welcome = WELCOME.format(version=__version__, postgres=postgres, url=url, psql=f"psql '{dsn}'")
+        said = partial(WELCOME.format, version=__version__, postgres=postgres, url=url, psql=f"psql '{dsn}'")
         doors = DemoDoor(people, partial(sign_token, secret=shared_secrets(settings)[0])).routes()
         uvloop.run(
             serve_until_signal(
-                settings, dsn, listener, lambda _: welcome, doors=doors, beside=partial(keep_busy, dsn, pace_s)
+                settings,
+                dsn,
+                listener,
+                lambda console: said(console=_console_lines(url, console)),
+                doors=doors,
+                beside=partial(keep_busy, dsn, pace_s),
             )
         )
+
+
+def _console_lines(url: str, console: Console | None) -> str:
+    path = None if console is None else console.sign_in_path()
+    return "" if path is None else CONSOLE.format(url=url, path=path)
 
 
 def _settings(port: int | None) -> Settings:
