@@ -144,6 +144,22 @@ def test_rows_of_the_transaction_that_changes_a_policy(database: str, breakable:
         assert [key for key in ada.told_keys() if key != 2] == [4, 5]
 
 
+@pytest.mark.parametrize("is_quiet", [False, True])
+def test_a_transaction_may_alter_a_table_between_its_rows(
+    database: str, breakable: BreakableProxy, *, is_quiet: bool
+) -> None:
+    """Its rows come in two shapes at once, and whatever comes behind it is told as well."""
+    with staged(database, *NOTES, MINE, proxy=breakable) as stage:
+        ada = stage.reader(ADA) if is_quiet else stage.settled_reader(ADA)
+        with stage.held():
+            stage.run(
+                f"begin; insert into notes values (1, '{ADA}'), (2, '{BOB}'); alter table notes add column extra int;"
+                f" insert into notes values (3, '{ADA}'), (4, '{BOB}'); commit"
+            )
+            stage.insert(5, ADA)
+        assert ada.told_keys() == [1, 3, 5]
+
+
 def test_rows_of_one_table_know_nothing_of_policies_of_another(database: str, breakable: BreakableProxy) -> None:
     other = ("create table other (id int primary key)", "alter publication supabase_realtime add table other")
     with staged(

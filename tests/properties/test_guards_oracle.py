@@ -201,7 +201,7 @@ def check(
     *,
     known: set[str] | None = None,
 ) -> None:
-    candidates = matcher.match(changes, {guard.relation.oid: guard})
+    candidates = matcher.match(changes, lambda _: guard)
     postgres = Postgres(stances)
     asyncio.run(admit([each for each in candidates.findings if each.deferred], postgres))
     assert known is not None or all(ask.rule is not None for ask in candidates.asks)

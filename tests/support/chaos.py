@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Final, Literal, TypeVar
@@ -18,7 +19,7 @@ from tests.support.chaos_followers import Follower
 from tests.support.chaos_history import History, Journal, Owed, Places
 from tests.support.chaos_lines import Dial
 from tests.support.chaos_proxy import ChaosProxy
-from tests.support.chaos_schema import Kind, SchemaChanges
+from tests.support.chaos_schema import KINDS, Kind, SchemaChanges
 from tests.support.chaos_server import Served, crash
 from tests.support.chaos_stock import StockFollower, StockFollowers
 from tests.support.chaos_tables import TABLES, Reader, prepare
@@ -33,6 +34,7 @@ START_LIMIT_S: Final = 120.0
 STILL_S: Final = 25.0
 """What has not come, and nothing else either, for so long, comes no more."""
 POLL_S: Final = 0.1
+REPORT_S: Final = 30.0
 QUIET_S: Final = 0.5
 """How long to wait for what should not come."""
 OPEN_READERS: Final = 20
@@ -125,6 +127,7 @@ class Chaos:
         self._check(owed)
 
     async def _disturb(self, plan: Plan, dsn: str, served: Served, proxy: ChaosProxy) -> None:
+        next_s = time.monotonic() + REPORT_S
         until_s = time.monotonic() + plan.seconds
         async with asyncio.TaskGroup() as group:
             others = [
@@ -133,7 +136,20 @@ class Chaos:
             ]
             while not all(other.done() for other in others) or not self._are_tokens_over():
                 proxy.disturb(plan.struck)
+                if time.monotonic() > next_s:
+                    next_s += REPORT_S
+                    self._report(proxy)
                 await asyncio.sleep(STRIKE_S)
+
+    def _report(self, proxy: ChaosProxy) -> None:
+        """Say how it goes: half an hour is long."""
+        everybody: list[AnyFollower] = [*self._followers, *self._stock]
+        found, done = Counter[str](), Counter(faults=proxy.injected.total())
+        for each in everybody:
+            found.update(each.journal.tally)
+            done.update(each.done)
+        done.update({name: self.done[name] for name in (*KILLS, *KINDS)})
+        print(f"{datetime.now(UTC):%H:%M:%S} {dict(found)} {dict(done)}", flush=True)  # noqa: T201 - progress
 
     def _are_tokens_over(self) -> bool:
         """Tell whether a token has expired while its reader was there, and another was renewed before."""

@@ -150,6 +150,8 @@ class Follower:
         _, ref, topic, event, payload = message
         if topic == TOPIC and event == "phx_reply" and ref == "1":
             self._hear_reply(payload)
+        elif topic == "phoenix" and (position := payload["response"].get("positions", {}).get(TOPIC)):
+            self._come_on(position)
         elif event == "postgres_changes":
             self.journal.note(payload["data"])
             self._newest = self._after[payload["data"]["table"]] = payload["data"]["position"]
@@ -157,6 +159,12 @@ class Follower:
             raise LineBroken(payload["message"])
         elif event in {"phx_close", "phx_error"} and topic == TOPIC:
             raise LineBroken(event)
+
+    def _come_on(self, position: str) -> None:
+        """Begin behind a position in all tables from now on: some may have nothing for this reader, ever."""
+        self.done["came_on"] += 1
+        self._newest = position
+        self._after.update(dict.fromkeys(self._wished, position))
 
     def _hear_reply(self, payload: Mapping[str, Any]) -> None:
         response = payload["response"]

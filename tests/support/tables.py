@@ -63,7 +63,9 @@ class Eyes:
 
     def _complete(self, ask: Ask) -> Ask:
         """Say what only Postgres can tell: here whatever filters and policies have a say in."""
-        rule = self._guards.by_table[ask.change.relation.oid].rules[ask.audience.role]
+        guard = self._guards.find(ask.change.relation)
+        assert guard is not None, "it was loaded just now"
+        rule = guard.rules[ask.audience.role]
         doubt = BY_FILTER if ask.filter else CERTAIN
         claims: tuple[tuple[str, str], ...] = ()
         if rule is not None and rule.restriction is not None:

@@ -3,20 +3,24 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
-from tidewire.hub.guards import Guards
+from tidewire.hub.guards import MOST_SHAPES, Guards
 from tidewire.match import audiences
 from tidewire.match.matcher import Matcher
 from tidewire.match.rule import Rule
 from tidewire.match.stand import Stand
 from tidewire.match.subscription import Audience, Subscription
+from tidewire.model.change import Transaction
 from tidewire.model.errors import QueryCanceled
+from tidewire.model.position import Lsn
 from tidewire.model.relation import Column, PgType, Relation
 from tidewire.testing.rows import inserted
-from tidewire.testing.tables import ScriptedRules, opaque_rule
+from tidewire.testing.tables import ScriptedRules, opaque_rule, open_rule
 
 KEY = (Column("id", PgType(23, "int4"), identity=True, primary=True),)
 TODOS, NOTES = Relation(1, "public", "todos", "full", KEY), Relation(2, "public", "notes", "full", KEY)
+WIDER = replace(TODOS, columns=(*KEY, Column("note", PgType(25, "text"))))
 
 
 class SlowRules(ScriptedRules):
@@ -85,7 +89,8 @@ async def test_a_failure_is_told_to_all_who_wait_and_not_repeated_for_each() -> 
         await rules.is_asked.wait()
         rules.may_answer.set()
     assert rules.asked == 1
-    assert guards.by_table[TODOS.oid].rules == {"anon": None}
+    assert (found := guards.find(TODOS)) is not None
+    assert found.rules == {"anon": None}
 
 
 async def test_another_table_does_not_wait() -> None:
@@ -97,6 +102,33 @@ async def test_another_table_does_not_wait() -> None:
         await guards.load(NOTES, ["anon"])
         rules.may_answer.set()
     assert rules.asked == 2
+
+
+async def test_each_shape_of_a_table_has_its_rules_and_takes_none_away() -> None:
+    """Those who catch up read rows of before a table was altered, while others read those of today."""
+    rules = SlowRules()
+    rules.may_answer.set()
+    guards = Guards(rules)
+    changes = [inserted(TODOS, ("1",)), inserted(WIDER, ("2", "milk")), inserted(TODOS, ("3",))]
+    for _ in range(3):
+        for each in ([changes[0]], [changes[1]], changes):
+            await guards.load_for(each, lambda _: ["anon"])
+    assert rules.asked == 2
+    found = [guards.find(shape) for shape in (TODOS, WIDER)]
+    assert [None if guard is None else guard.relation for guard in found] == [TODOS, WIDER]
+
+
+async def test_rows_of_any_number_of_shapes_may_come_at_once_and_few_are_remembered() -> None:
+    rules = SlowRules()
+    rules.may_answer.set()
+    guards = Guards(rules)
+    for number in range(3 * MOST_SHAPES):
+        rules.rules[f"todos {number}"] = replace(open_rule("anon", TODOS), announced=True)
+    shapes = [replace(TODOS, name=f"todos {number}") for number in range(3 * MOST_SHAPES)]
+    await guards.load_for([inserted(shape, ("1",)) for shape in shapes], lambda _: ["anon"])
+    assert rules.asked == len(shapes)
+    guards.observe(Transaction(1, Lsn(1), 0, (), Lsn(2), (TODOS.oid,)))
+    assert [guards.find(shape) is not None for shape in shapes] == [False] * 2 * MOST_SHAPES + [True] * MOST_SHAPES
 
 
 async def loaded() -> Guards:
@@ -139,7 +171,7 @@ async def test_readers_are_sorted_by_known_rules_as_they_come(monkeypatch: pytes
     for number in range(10):
         matcher.add(follower(number), None, guards.of("public", "todos"))
         assert len(placed) == number + 1
-    (finding,) = matcher.match([inserted(TODOS, ("1",))], guards.by_table).findings
+    (finding,) = matcher.match([inserted(TODOS, ("1",))], guards.find).findings
     assert len(finding.deferred[0].seats) == len(placed) == 10
 
 

@@ -162,9 +162,9 @@ class Dispatcher:
 
     def _match(self, changes: Sequence[Change]) -> Candidates:
         try:
-            candidates = self._matcher.match(changes, self._guards.by_table)
+            candidates = self._matcher.match(changes, self._guards.find)
         except DecodeError:
-            candidates = self._matcher.match([each for each in changes if is_whole(each)], self._guards.by_table)
+            candidates = self._matcher.match([each for each in changes if is_whole(each)], self._guards.find)
         if candidates.broken:
             self._report(candidates.broken)
         for rule in candidates.failed:

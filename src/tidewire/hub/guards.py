@@ -6,7 +6,7 @@ before is still judged by the old ones. What they say is for match/ to know.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 from weakref import WeakValueDictionary
@@ -33,27 +33,37 @@ VISIBLE_AFTER_S: Final = 3600.0
 """By then every commit in the log is visible. Numbers of transactions come round again, so none is kept for ever."""
 
 
+MOST_SHAPES: Final = 8
+"""Of one table: those who catch up read rows of before it was altered, and others those of today at the same time."""
+
+
 class Guards:
-    """`observe` every transaction, have what is `missing` loaded, and then match with `by_table`."""
+    """`observe` every transaction, have what is `missing` loaded, and then match with `find`."""
 
     def __init__(self, rules: Rules, *, hides_deletions: bool = True, patience_s: float = PATIENCE_S) -> None:
         self._rules = rules
         self._hides_deletions = hides_deletions
         self._patience_s = patience_s
-        self._guards: dict[int, Guard] = {}
+        self._guards: dict[int, list[Guard]] = {}
+        """One for each shape of a table that rows came in, first the one that was made last."""
         self._unsure: set[int] = set()
         self._after: dict[int | None, tuple[int, float]] = {}
         self._age = 0
         self._loading: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
-    @property
-    def by_table(self) -> Mapping[int, Guard]:
-        """The guards by the number of their table."""
-        return self._guards
+    def find(self, relation: Relation) -> Guard | None:
+        """Return the guard of a table in this shape, if its rules have been read."""
+        for guard in self._guards.get(relation.oid, ()):
+            if guard.relation is relation:
+                return guard
+            if guard.relation == relation:
+                guard.relation = relation  # so that the next comparison is by identity
+                return guard
+        return None
 
     def of(self, schema: str, table: str) -> Iterator[Guard]:
-        """Yield the guards at hand that hide something of the tables that a subscription names; `*` is any."""
-        for guard in self._guards.values():
+        """Yield the newest guards that hide something of the tables that a subscription names; `*` is any."""
+        for guard, *_ in self._guards.values():
             relation = guard.relation
             if not guard.open and table in {relation.name, ANY} and schema in {relation.schema, ANY}:
                 yield guard
@@ -64,10 +74,12 @@ class Guards:
             self.forget_all()
             return
         for oid in (*item.renewed, *self._unsure):
-            guard = self._guards.get(oid)
-            if guard is not None and not guard.announced:
+            guards = self._guards.get(oid, ())
+            if any(not guard.announced for guard in guards):
                 del self._guards[oid]
                 self._note(oid, item.xid)
+            elif len(guards) > MOST_SHAPES:  # not before: one transaction may have rows in more of them
+                self._guards[oid] = list(guards[:MOST_SHAPES])
         self._unsure.clear()
         if item.emits(RULES_PREFIX):
             self.forget_all(item.xid)
@@ -82,11 +94,8 @@ class Guards:
 
     def missing(self, relation: Relation, roles: Iterable[str]) -> list[str]:
         """Return the roles whose rules for a table have to be loaded."""
-        guard = self._guards.get(relation.oid)
-        if guard is None or (guard.relation is not relation and guard.relation != relation):
-            return list(roles)
-        guard.relation = relation  # so that the next comparison is by identity
-        return [role for role in roles if role not in guard.rules]
+        guard = self.find(relation)
+        return [role for role in roles if guard is None or role not in guard.rules]
 
     async def load_for(self, changes: Iterable[Change], roles: Callable[[Relation], Iterable[str]]) -> None:
         """Have the rules of these tables at hand for all who follow them; mostly they are, and nothing waits."""
@@ -125,9 +134,10 @@ class Guards:
                 failed = True
         if age != self._age:
             return  # what was read may be out of date already: it is missing still
-        guard = self._guards.get(oid)
-        if guard is None or guard.relation != relation:
-            guard = self._guards[oid] = Guard(relation, hides_deletions=self._hides_deletions)
+        guard = self.find(relation)
+        if guard is None:
+            guard = Guard(relation, hides_deletions=self._hides_deletions)
+            self._guards.setdefault(oid, []).insert(0, guard)
         for role, rule in found.items():
             guard.add(role, rule)
         if failed:

@@ -177,7 +177,7 @@ class Round:
         async for changes in self._stretches(new):
             for matcher, seen in self._matchers(item):
                 await self._parts.guards.load_for(changes, matcher.roles)
-                candidates.append((matcher.match(changes, self._parts.guards.by_table), seen))
+                candidates.append((matcher.match(changes, self._parts.guards.find), seen))
         return _Found(sequence, item, candidates, self._looked_at)
 
     def _goes_by(self, item: Transaction) -> bool:

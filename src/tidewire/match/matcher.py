@@ -1,7 +1,6 @@
 """Turns changes into who wishes to hear of them, and may as far as policies can be judged here. Sends nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
 
 from tidewire.match.candidates import Candidates
 from tidewire.match.finding import Broken, Finding
@@ -12,7 +11,8 @@ from tidewire.match.subscription import ANY, Compile, Subscription
 from tidewire.model.change import Change, Shape
 from tidewire.model.relation import Relation
 
-_OPEN: Final[Mapping[int, Guard]] = {}
+FindGuard = Callable[[Relation], Guard | None]
+"""Returns who may see what of a table in one of its shapes; without a guard everybody may see everything."""
 
 
 class Matcher:
@@ -89,10 +89,10 @@ class Matcher:
         audiences = {audience for group in groups for audience in group.audiences(relation.oid)}
         return sum(len(group.ids) for group in groups), len(audiences)
 
-    def match(self, changes: Iterable[Change], guards: Mapping[int, Guard] = _OPEN) -> Candidates:
+    def match(self, changes: Iterable[Change], find_guard: FindGuard = lambda _: None) -> Candidates:
         """Return who wishes to hear of these changes, all of one transaction or not, in their order.
 
-        `guards` say by the table's number who may; without one everybody may see everything.
+        `find_guard` is asked who may.
         """
         broken: list[Broken] = []
         failed: dict[Rule, None] = {}
@@ -104,7 +104,7 @@ class Matcher:
             if change.relation is not relation:  # mostly many rows of one table follow each other
                 relation = change.relation
                 tables = self._concerned(relation.schema, relation.name)
-                guard = guards.get(relation.oid)
+                guard = find_guard(relation)
             if not tables:
                 continue
             finding = Finding(change, guard, broken, failed)

@@ -42,9 +42,13 @@ class FilterGroup:
         return {wish.audience for wish in self._cohorts} if index is None else index.audiences
 
     def add(self, wish: Subscription, guards: Iterable[Guard] = ()) -> Cohort:
-        """Take a subscription in, sorted now for the `guards`; return whom it is among where nothing is hidden."""
+        """Take a subscription in, sorted now for the `guards`; return whom it is among where nothing is hidden.
+
+        Where there is a guard of another shape already, it stays: changes come in that one.
+        """
         for guard in guards:
-            self._index(guard)
+            if guard.relation.oid not in self._indexes:
+                self._index(guard)
         for index in self._indexes.values():
             index.add(wish)
         return self._cohorts.add(wish, wish.audience)

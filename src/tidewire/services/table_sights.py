@@ -78,13 +78,13 @@ class TableSights:
         relation = next((each for each in relations if (each.schema, each.name) == (schema, name)), None)
         if relation is None:
             return None
-        guard = self._guards.by_table.get(relation.oid)
+        guard = self._guards.find(relation)
         roles = dict.fromkeys((*READERS, *(guard.rules if guard is not None else ())))
         return [sight_of(role, await self._rules.read(role, relation), relation) for role in roles]
 
     def _describe(self, table: Table, relation: Relation | None) -> TableSight:
         subscriptions, audiences = (0, 0) if relation is None else self._followers(relation)
-        guard = None if relation is None else self._guards.by_table.get(relation.oid)
+        guard = None if relation is None else self._guards.find(relation)
         return TableSight(
             schema=table.schema,
             name=table.name,

@@ -89,7 +89,7 @@ class Verdicts:
         ((_, _, (subscription, *_)),) = subscriptions.make(NOBODY, question, [judged])
         matcher.add(subscription, judged.compile)
         await parts.guards.load_for([change], matcher.roles)
-        guard = parts.guards.by_table.get(relation.oid)
+        guard = parts.guards.find(relation)
         rule = guard.rules.get(claims.role) if guard is not None else None
         told = replace(told, wish=Step(True), privilege=await self._privilege(claims.role, relation))
         told = await self._decide(told, matcher, change)
@@ -125,7 +125,7 @@ class Verdicts:
 
     async def _decide(self, told: Verdict, matcher: Matcher, change: Change) -> Verdict:
         """Decide as for a real change."""
-        for sight, moves in await self._sights(matcher.match([change], self._parts.guards.by_table)):
+        for sight, moves in await self._sights(matcher.match([change], self._parts.guards.find)):
             operation = told_as(change, sight, moves=moves)
             if operation is not None:
                 told = replace(told, delivered=True, told_as=operation, columns=sight.columns, errors=sight.errors)
@@ -141,7 +141,7 @@ class Verdicts:
         matcher, guard = Matcher(), Guard(change.relation)
         matcher.add(subscription, wish.compile)
         guard.add(rule.role, Rule(rule.role, rule.access))
-        candidates = matcher.match([change], {change.relation.oid: guard})
+        candidates = matcher.match([change], lambda _: guard)
         if candidates.broken:
             return Step(False, "the filter cannot be applied to the table as it is now")
         if await self._sights(candidates):
