@@ -112,6 +112,18 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+async def hear(client: Client, heard: list[Any], changes: int) -> list[Any]:
+    """Go on until so many changes were heard."""
+    left = changes - len(ids(heard))
+    async with asyncio.timeout(10):
+        while left > 0:
+            await asyncio.sleep(0)
+            new = client.heard()
+            left -= len(ids(new))
+            heard = [*heard, *new] if new else heard
+    return heard
+
+
 def todo(**more: Any) -> dict[str, Any]:
     return {"event": "*", "schema": "public", "table": "todos", **more}
 
@@ -148,6 +160,22 @@ async def test_what_was_missed_comes_in_order_and_once_and_then_what_is_new(scen
     await scene.commit(400)
     await settle()
     assert ids([*heard, *client.heard()]) == list(range(2, 401))
+
+
+async def test_who_missed_little_does_not_wait_for_who_missed_much(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidewire.hub.catch_up.NEAR", 100)
+    for number in range(1, 2001):
+        await scene.commit(number)
+    await settle()
+    far, _ = await scene.join(todo(after="one.6e.0"))
+    heard = list(scene.first)
+    near, _ = await scene.join(todo(after=f"one.{100 + 10 * 1950:x}.0"))
+    assert ids(await hear(near, list(scene.first), 50)) == list(range(1951, 2001))
+    heard += far.heard()
+    assert len(ids(heard)) < 1500, "still on the way"
+    assert ids(await hear(far, heard, 1999)) == list(range(2, 2001))
 
 
 async def test_a_place_within_a_transaction(scene: Scene) -> None:

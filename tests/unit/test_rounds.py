@@ -1,6 +1,7 @@
 """A round with a crowd on board does little in each turn of the loop."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,7 @@ from tests.support.client import FORMS
 from tidewire.bus.memory import MemoryBus
 from tidewire.hub.change_frames import ChangeFrames
 from tidewire.hub.guards import Guards
-from tidewire.hub.history import History
+from tidewire.hub.history import PAGE, History
 from tidewire.hub.rounds import (
     BEGUN_IN_A_TURN,
     MATCHED_IN_A_TURN,
@@ -35,26 +36,38 @@ COMMITS, ROWS_EACH = 50, 10
 BEGIN = 100
 
 
+class NotedBus(MemoryBus):
+    """Notes behind what somebody has read."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        super().__init__(clock=clock)
+        self.read: list[int | None] = []
+
+    async def history(self, topic: str, *, after: int | None = None, limit: int = 1000) -> Sequence[Envelope]:
+        self.read.append(after)
+        return await super().history(topic, after=after, limit=limit)
+
+
 class Walk:
     """A round through a past of some commits, with so many travellers who missed all of them."""
 
     def __init__(self) -> None:
-        self.bus = MemoryBus(clock=lambda: 0.0)
+        self.bus = NotedBus(clock=lambda: 0.0)
         self.history = History(self.bus, written=lambda: BEGIN + 10 * COMMITS)
         self.history.begin("one", Lsn(BEGIN), news_from=Lsn(BEGIN))
         self.round = Round(Parts(self.history, Guards(ScriptedRules()), OpenVisibility(), ChangeFrames()), 0)
         self.told: list[bytes] = []
         self.out: list[Place] = []
 
-    async def commit(self) -> None:
-        for number in range(1, COMMITS + 1):
+    async def commit(self, commits: int = COMMITS) -> None:
+        for number in range(1, commits + 1):
             lsn = Lsn(BEGIN + 10 * number)
             rows = [inserted(TODOS, (str(each),)) for each in range(ROWS_EACH)]
             changes = tuple(Change(lsn, n, row.operation, row.shape, row.data) for n, row in enumerate(rows))
             transaction = Transaction(number, lsn, 0, changes, Lsn(lsn + 1))
             await self.bus.publish(CHANGES, encode(transaction), key=Era(1, "one").key(transaction))
 
-    def board(self, number: int, *, table: str = "todos") -> None:
+    def board(self, number: int, *, table: str = "todos", sequence: int = 0, is_there: bool = True) -> None:
         wanted = Subscription(
             id=number,
             connection=number,
@@ -67,9 +80,9 @@ class Walk:
             select=None,
             audience=Audience("anon"),
         )
-        receiver = Receiver(number, RecordingOutbox(), FORMS[2], self.told.append, lambda: True)
-        start = Start((BEGIN, 0), wanted, None)
-        self.round.board(Traveller(receiver, "realtime:room", [start], 0, self.out.append))
+        receiver = Receiver(number, RecordingOutbox(), FORMS[2], self.told.append, lambda: is_there)
+        start = Start((BEGIN + 10 * sequence, ROWS_EACH), wanted, None)
+        self.round.board(Traveller(receiver, "realtime:room", [start], sequence, self.out.append))
 
     async def steps(self, travellers: int) -> list[tuple[int, ...]]:
         """Run it; return for each turn how many began, frames were told, got out, and commits were gone through."""
@@ -104,6 +117,17 @@ async def test_what_is_nobodys_is_gone_through_in_small_steps_too() -> None:
     _, told, _, passed = zip(*await walk.steps(1), strict=True)
     assert (sum(told), sum(passed)) == (0, COMMITS)
     assert max(passed) <= MATCHED_IN_A_TURN // ROWS_EACH
+
+
+async def test_nobody_walks_where_only_those_who_have_left_missed_something() -> None:
+    walk = Walk()
+    await walk.commit(5 * PAGE)
+    walk.board(1, is_there=False)
+    walk.board(2, sequence=4 * PAGE + 10)
+    async with asyncio.timeout(10):
+        await walk.round.run()
+    assert walk.bus.read == [0, 4 * PAGE + 10, 5 * PAGE]
+    assert len(walk.told) == (PAGE - 10) * ROWS_EACH
 
 
 @pytest.mark.parametrize("ends", [True, False])

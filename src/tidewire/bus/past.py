@@ -1,8 +1,6 @@
 """The bounded past of one topic: keeps the newest messages by size and age, and says when what is asked for is gone."""
 
-from collections import deque
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import Final
 
 from tidewire.model.errors import SubscriberLagged
@@ -28,14 +26,15 @@ class Past:
         self._limit_bytes = limit_bytes
         self._limit_age_s = limit_age_s
         self._newest = 0
-        self._kept: deque[tuple[float, Envelope]] = deque()
+        self._kept: dict[int, tuple[float, Envelope]] = {}
+        """By their numbers, which follow each other: the next is found at once, however many there are."""
 
     def append(self, key: str, payload: bytes) -> Envelope:
         """Number a message and keep it; what no longer fits is forgotten. The caller has compared the key."""
         self._newest += 1
         self.last_key = key or self.last_key
         envelope = Envelope(self._topic, self._newest, key, payload)
-        self._kept.append((self._clock(), envelope))
+        self._kept[self._newest] = (self._clock(), envelope)
         self.held_bytes += cost_bytes(payload)
         self._trim()
         return envelope
@@ -54,12 +53,16 @@ class Past:
             raise SubscriberLagged(
                 f"reading the past of topic {self._topic!r}: expected {start} to {self._newest}, got {sequence}"
             )
-        return (envelope for _, envelope in islice(self._kept, sequence - start, None))
+        return (self._kept[number][1] for number in range(sequence + 1, self._newest + 1))
 
     def _trim(self) -> None:
         too_old = self._clock() - self._limit_age_s
-        while self._kept and (self._kept[0][0] < too_old or self._over_bytes()):
-            _, envelope = self._kept.popleft()
+        while self._kept:
+            oldest = self._newest - len(self._kept) + 1
+            since, envelope = self._kept[oldest]
+            if since >= too_old and not self._over_bytes():
+                return
+            del self._kept[oldest]
             self.held_bytes -= cost_bytes(envelope.payload)
 
     def _over_bytes(self) -> bool:

@@ -19,7 +19,11 @@ from tidewire.model.position import Lsn, StreamPosition, parse_position
 from tidewire.wire.session_address import PREFIX
 from tidewire.wire.session_effects import Subscribe
 
-MOST_ROUNDS: Final = 2
+NEAR: Final = 2_000
+"""Whoever missed no more messages walks without those who missed more: it would wait for them to come as far, might be
+cut off again meanwhile, and be among them itself the next time, until nobody comes through any more."""
+MOST_NEAR_ROUNDS: Final = 2
+MOST_FAR_ROUNDS: Final = 1
 """How many walk at once. Whoever finds none to get on waits for the next one, together with all others who do."""
 RESTS: Final = 2.0
 MOST_REST_S: Final = 1.0
@@ -53,6 +57,23 @@ class Plan(Struct, frozen=True):
 NO_PLAN: Final = Plan()
 
 
+class _Line:
+    """Those who wait for a round, and the rounds that are under way."""
+
+    def __init__(self, most_rounds: int) -> None:
+        self.most_rounds = most_rounds
+        self.waiting: list[Traveller] = []
+        self.rounds: list[Round] = []
+        self.is_gathering = False
+        self.last_s = 0.0
+        """How long the last round took."""
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether another round may set off."""
+        return bool(self.waiting) and not self.is_gathering and len(self.rounds) < self.most_rounds
+
+
 class CatchUp:
     """First `plan`; then `run`, and in the step in which that returns let the channel follow what comes next."""
 
@@ -60,11 +81,8 @@ class CatchUp:
         self._parts = parts
         self._subscriptions = subscriptions
         self._tasks = tasks
-        self._rounds: list[Round] = []
-        self._waiting: list[Traveller] = []
-        self._is_gathering = False
-        self._last_s = 0.0
-        """How long the last round took."""
+        self._near = _Line(MOST_NEAR_ROUNDS)
+        self._far = _Line(MOST_FAR_ROUNDS)
         self._running: dict[tuple[int, int], asyncio.Event] = {}
 
     async def plan(self, question: Subscribe, since: Lsn, *, otherwise: StreamPosition | None = None) -> Plan:
@@ -142,33 +160,35 @@ class CatchUp:
 
     def _send_off(self, traveller: Traveller) -> None:
         """Have it taken along by whoever has not passed where it is, or else by the next round."""
-        for each in self._rounds:
-            if each.takes(traveller):
+        is_near = self._parts.history.behind(traveller.sequence) <= NEAR
+        for each in (*self._near.rounds, *self._far.rounds):
+            if each.takes(traveller, within=NEAR if is_near else None):
                 each.board(traveller)
                 return
-        self._waiting.append(traveller)
-        self._begin_round()
+        line = self._near if is_near else self._far
+        line.waiting.append(traveller)
+        self._begin_round(line)
 
-    def _begin_round(self) -> None:
-        if self._waiting and not self._is_gathering and len(self._rounds) < MOST_ROUNDS:
-            self._is_gathering = True
-            self._tasks.start(self._walk(), name="catch up")
+    def _begin_round(self, line: _Line) -> None:
+        if line.may_begin:
+            line.is_gathering = True
+            self._tasks.start(self._walk(line), name="catch up")
 
-    async def _walk(self) -> None:
-        await asyncio.sleep(min(self._last_s * RESTS, MOST_REST_S))
-        waiting, self._waiting = self._waiting, []
+    async def _walk(self, line: _Line) -> None:
+        await asyncio.sleep(min(line.last_s * RESTS, MOST_REST_S))
+        waiting, line.waiting = line.waiting, []
         one = Round(self._parts, min(each.sequence for each in waiting))
         for traveller in waiting:
             one.board(traveller)
-        self._rounds.append(one)
-        self._is_gathering = False
+        line.rounds.append(one)
+        line.is_gathering = False
         began_s = asyncio.get_running_loop().time()
         try:
             await one.run()
         finally:
-            self._last_s = asyncio.get_running_loop().time() - began_s
-            self._rounds.remove(one)
-            self._begin_round()
+            line.last_s = asyncio.get_running_loop().time() - began_s
+            line.rounds.remove(one)
+            self._begin_round(line)
 
 
 def _place(position: StreamPosition) -> Place:

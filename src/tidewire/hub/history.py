@@ -146,6 +146,12 @@ class History:
             found = self._news.before(key)
         return self._news.newest if found is None else found
 
+    def behind(self, sequence: int) -> int:
+        """Return how many messages follow a sequence that `before` has returned."""
+        if sequence >= 0:
+            return self._news.newest - sequence
+        return self._past.newest - sequence + len(self._news)
+
     def is_news(self, sequence: int) -> bool:
         """Tell whether a message may not have been dispatched yet."""
         return sequence >= self._news.newest
@@ -201,6 +207,9 @@ class _Marks:
         floor = self._keys[DROPPED_MARKS - 1]
         del self._keys[:DROPPED_MARKS], self._sequences[:DROPPED_MARKS]
         return floor
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
     @property
     def last(self) -> str | None:

@@ -84,9 +84,13 @@ class Round:
         self._lists: dict[tuple[Traveller, Seen], tuple[Matcher, list[Start]]] = {}
         """Those who have seen some of what comes, each matched alone until it comes no more."""
 
-    def takes(self, traveller: Traveller) -> bool:
-        """Tell whether nothing that it missed has gone by. Nobody gets on once the end has been reached."""
-        return self._is_open and self._sequence <= traveller.sequence
+    def takes(self, traveller: Traveller, *, within: int | None = None) -> bool:
+        """Tell whether nothing that it missed has gone by, and what it missed is not too far ahead.
+
+        Nobody gets on once the end has been reached.
+        """
+        ahead = traveller.sequence - self._sequence
+        return self._is_open and ahead >= 0 and (within is None or ahead <= within)
 
     def board(self, traveller: Traveller) -> None:
         """Take somebody along, in place of a channel that has left and joined again since."""
@@ -103,6 +107,7 @@ class Round:
         try:
             while self._travellers:
                 await self._give_way()
+                self._skip()
                 written = history.written()  # asked first: what is written later may not be in the page
                 page = await history.page(self._sequence)
                 if page:
@@ -123,6 +128,10 @@ class Round:
         while self._polls_left and self._parts.history.is_passing_rows:
             self._polls_left -= 1
             await asyncio.sleep(BEHIND_POLL_S)
+
+    def _skip(self) -> None:
+        """Go on where the first of those who are here begins: whoever missed more may have left."""
+        self._sequence = max(self._sequence, min(each.sequence for each in self._travellers.values()))
 
     # --- on the way --------------------------------------------------------------------------------------------
 
