@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import uvloop
 
 from tests.parity.installed import install_pypi_client
 from tests.support.chaos import KILLS, Chaos, Plan
@@ -38,11 +39,11 @@ IN_TIME = ("token_refused", "repeats_dropped", "sessions_forgotten")
 DIALS = (SocketLine.dial, StreamLine.dial, SocketLine.dial, PollLine.dial)
 
 
-async def play(request: pytest.FixtureRequest, make_server: MakeServer, folder: Path, plan: Plan, seed: int) -> Chaos:
+def play(request: pytest.FixtureRequest, make_server: MakeServer, folder: Path, plan: Plan, seed: int) -> Chaos:
     assert request.config.cache is not None
     python = install_pypi_client(request.config.cache.mkdir("parity"))
     chaos = Chaos(make_server(), folder, python, seed)
-    await chaos.run(plan, DIALS)
+    uvloop.run(chaos.run(plan, DIALS))  # readers and network must not be slower than what they read from
     print(f"seed {seed}: found {dict(chaos.tally)}, after {dict(chaos.done)}")  # noqa: T201 - the test's figures
     found = {name: chaos.tally[name] for name in NEVER}
     assert not any(found.values()), (found, chaos.complaints[:5])
@@ -52,21 +53,17 @@ async def play(request: pytest.FixtureRequest, make_server: MakeServer, folder: 
 
 
 @pytest.mark.timeout(240)
-async def test_a_short_chaos_loses_nothing(
-    request: pytest.FixtureRequest, make_server: MakeServer, folder: Path
-) -> None:
+def test_a_short_chaos_loses_nothing(request: pytest.FixtureRequest, make_server: MakeServer, folder: Path) -> None:
     seed = int(os.environ.get("TIDEWIRE_CHAOS_SEED", "1"))
-    chaos = await play(request, make_server, folder, SHORT, seed)
+    chaos = play(request, make_server, folder, SHORT, seed)
     assert chaos.done["connections"] > 2 * SHORT.followers
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(LONG.seconds * 1.5 + 300)
-async def test_a_long_chaos_loses_nothing(
-    request: pytest.FixtureRequest, make_server: MakeServer, folder: Path
-) -> None:
+def test_a_long_chaos_loses_nothing(request: pytest.FixtureRequest, make_server: MakeServer, folder: Path) -> None:
     """Of half an hour, or of as many seconds as TIDEWIRE_CHAOS_S says. The figures go to benchmarks/results."""
-    chaos = await play(request, make_server, folder, LONG, time.time_ns())
+    chaos = play(request, make_server, folder, LONG, time.time_ns())
     assert all((chaos.done + chaos.tally)[name] for name in IN_TIME)
     print(f"memory of the server's lives: {[round(each) for each in chaos.memory_mib]} MiB")  # noqa: T201 - the same
     third = -(-len(chaos.memory_mib) // 3)

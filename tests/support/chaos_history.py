@@ -90,10 +90,12 @@ class Journal:
     def note(self, data: Mapping[str, Any]) -> None:
         table, kind, position = data["table"], data["type"], parse_position(data["position"])
         row = data["old_record"] if kind == "DELETE" else data["record"]
-        records = [data.get("record") or {}, data.get("old_record") or {}]
-        self.tally["leaked"] += not all(self.reader.may_hold(table, record) for record in records)
+        for record in (data.get("record"), data.get("old_record")):
+            if record and not self.reader.may_hold(table, record):
+                self.tally["leaked"] += 1
         before, self._in_line[table] = self._in_line.get(table), position
-        self.tally["out_of_order"] += before is not None and not position.follows(before)
+        if before is not None and not position.follows(before):
+            self.tally["out_of_order"] += 1
         if self._hears_twice and table in self.last and not position.follows(self.last[table]):
             self.tally["repeats_dropped"] += 1
         else:
@@ -101,16 +103,20 @@ class Journal:
 
     def _keep(self, change: Owed, position: StreamPosition) -> None:
         change, place = self._places.setdefault(change, (change, position))  # one object for everybody
-        self.tally["misplaced"] += place != position
         last, self.last[change.table] = self.last.get(change.table), position
         self.tally["told"] += 1
-        self.tally["repeated"] += change in self.told
-        self.told.add(change)
         is_older = last is not None and not position.follows(last)
         if change.version is not None:
             is_older |= change.version < self._newest.get((change.table, change.id), 0)
             self._newest[change.table, change.id] = change.version
-        self.tally["out_of_order"] += is_older
+        for kind, is_so in (
+            ("misplaced", place != position),
+            ("repeated", change in self.told),
+            ("out_of_order", is_older),
+        ):
+            if is_so:
+                self.tally[kind] += 1
+        self.told.add(change)
 
     def found(self, expected: Sequence[Owed]) -> Counter[str]:
         """Compare what was told with what was owed."""

@@ -4,11 +4,11 @@ A line that ends for any reason raises `LineBroken` or OSError; its user makes a
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
+import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
@@ -58,13 +58,13 @@ class SocketLine:
 
     async def send(self, message: Message) -> None:
         try:
-            await self._socket.send(json.dumps(message))
+            await self._socket.send(msgspec.json.encode(message).decode())
         except WebSocketException as error:
             raise LineBroken(type(error).__name__) from None
 
     async def receive(self) -> Sequence[Message]:
         try:
-            return [json.loads(await self._socket.recv(decode=True))]
+            return [msgspec.json.decode(await self._socket.recv(decode=True))]
         except WebSocketException as error:
             raise LineBroken(type(error).__name__) from None
 
@@ -85,12 +85,12 @@ class StreamLine:
         answer = await _ask(port, "GET", f"/realtime/v1/sse?{_query(token)}", {"accept": "text/event-stream"})
         while (event := await _event(answer))[0] != "session":
             pass
-        return cls(port, answer, json.loads(event[1]))
+        return cls(port, answer, msgspec.json.decode(event[1]))
 
     async def send(self, message: Message) -> None:
         target = f"/realtime/v1/{self._session['url'].lstrip('./').removeprefix('realtime/v1/')}"
         headers = {"tidewire-secret": self._session["secret"], "content-type": "application/json"}
-        answer = await _ask(self._port, "POST", target, headers, json.dumps(message).encode())
+        answer = await _ask(self._port, "POST", target, headers, msgspec.json.encode(message))
         answer.close()
         if answer.status != 202:
             raise LineBroken(f"a command was answered {answer.status}")
@@ -99,7 +99,7 @@ class StreamLine:
         name, data = await _event(self._answer)
         if name == "close":
             raise LineBroken("closed")
-        return [json.loads(data)] if name == "message" else []
+        return [msgspec.json.decode(data)] if name == "message" else []
 
     async def close(self) -> None:
         self._answer.close()
@@ -121,7 +121,7 @@ class PollLine:
         return cls(port, _query(token), begun["token"])
 
     async def send(self, message: Message) -> None:
-        answer = await _json(self._port, "POST", self._target, json.dumps(message).encode())
+        answer = await _json(self._port, "POST", self._target, msgspec.json.encode(message))
         if answer.get("status") != 200:
             raise LineBroken(f"a command was answered {answer.get('status')}")
 
@@ -130,7 +130,7 @@ class PollLine:
         if answer.get("status") not in {200, 204}:
             raise LineBroken(f"a poll was answered {answer.get('status')}")
         self._token = answer["token"]
-        return [json.loads(message) for message in answer["messages"]]
+        return [msgspec.json.decode(message) for message in answer["messages"]]
 
     async def close(self) -> None:
         """Poll no more, which is all that one can do."""
@@ -200,7 +200,7 @@ async def _ask(port: int, method: str, target: str, headers: Mapping[str, str], 
 async def _json(port: int, method: str, target: str, body: bytes = b"") -> Mapping[str, Any]:
     answer = await _ask(port, method, target, {"content-type": "application/x-ndjson"}, body)
     try:
-        found: Mapping[str, Any] = json.loads(await answer.all())
+        found: Mapping[str, Any] = msgspec.json.decode(await answer.all())
     finally:
         answer.close()
     return found

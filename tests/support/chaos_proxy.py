@@ -47,6 +47,7 @@ class ChaosProxy:
         self._made = 0
         self._deck: list[Fault] = []
         self._pairs: set[_Pair] = set()
+        self._handlers: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -59,7 +60,9 @@ class ChaosProxy:
     ) -> None:
         if self._server is not None:
             self._server.close()
-        self.end_all()
+        while self._handlers:
+            self.end_all()
+            await asyncio.wait(self._handlers, timeout=LONGEST_DELAY_S)
 
     def disturb(self, part: float) -> None:
         """Let something befall so many of the open connections, each its own."""
@@ -82,6 +85,16 @@ class ChaosProxy:
             pair.abort()
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handler = asyncio.current_task()
+        assert handler is not None
+        self._handlers.add(handler)
+        try:
+            await self._pass(reader, writer)
+        finally:
+            self._handlers.discard(handler)
+            writer.transport.abort()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._made += 1
         if not self.calm and self._made % REORDERED == 0:
             self.injected["reorder"] += 1
@@ -89,7 +102,6 @@ class ChaosProxy:
         try:
             target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
-            writer.transport.abort()
             return
         pair = _Pair(writer, target_writer)
         self._pairs.add(pair)
