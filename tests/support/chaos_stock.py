@@ -64,7 +64,7 @@ class StockFollower:
             self.done["sessions_forgotten"] += not response.get("recovered")
             here, last = parse_position(response["position"]), self.journal.last
             self.journal.gaps += [Gap(table, last.get(table), here) for table in self.tables]
-        elif not response.get("recovered"):
+        elif response.get("recovered") is False:
             self.journal.tally["gaps"] += 1
             self.complaints.append(str(response.get("reason")))
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.support.node import Clock
 from tidewire.hub.resumable import Resumable, ResumeLimits
 from tidewire.model.position import Lsn, StreamPosition
-from tidewire.wire.progress import MOST_PLACES, Place, Progress
+from tidewire.wire.progress import MOST_PLACES, Beginning, Place, Progress
 
 NOTES = Place("notes", private=False, role="authenticated", subject="ada")
 SESSION, OTHER = "one-session-of-a-client", "another-one-of-somebody"
@@ -21,7 +21,7 @@ def at(lsn: int, epoch: str = "e") -> StreamPosition:
 def begun(*subtopics: str) -> Progress:
     progress = Progress()
     for subtopic in subtopics:
-        progress.begin(Place(subtopic, private=False, role="anon", subject=None), at(1))
+        progress.begin(Place(subtopic, private=False, role="anon", subject=None), at(1), Beginning())
     return progress
 
 
@@ -51,7 +51,8 @@ def test_a_channel_that_begins_anew_is_not_moved_by_what_was_noted_before() -> N
 
 
 def test_nothing_goes_back_within_a_history_and_another_history_counts() -> None:
-    progress = Progress({NOTES: at(20)})
+    progress = Progress()
+    progress.begin(NOTES, at(20))
     progress.beat(at(9), [NOTES])
     progress.beat(at(3, "f"), [NOTES])
     assert progress.certain == {NOTES: at(20)}
@@ -72,10 +73,26 @@ def test_a_channel_whose_beginning_was_not_known_is_certain_after_two_heartbeats
     assert not progress.certain
 
 
+def test_what_a_client_was_told_at_the_beginning_is_said_again_until_it_is_certain() -> None:
+    progress, missed = Progress(), Beginning(recovered=False, reason="too long ago")
+    progress.begin(NOTES, at(1), missed)
+    progress.beat(at(2), [NOTES])
+    progress = progress.successor()
+    assert progress.unheard(NOTES) == missed
+    progress.begin(NOTES, at(1), missed)
+    progress.beat(at(3), [], [NOTES])  # it is still told what it missed, but the reply came before that
+    assert progress.unheard(NOTES) == missed
+    progress.beat(None, [NOTES])
+    assert progress.unheard(NOTES) is None
+    progress.begin(NOTES, at(3), Beginning(recovered=True))
+    assert progress.unheard(NOTES) is None
+
+
 def test_the_channels_of_one_client_are_bounded() -> None:
     progress = begun(*(f"topic {number}" for number in range(MOST_PLACES + 5)))
     assert len(progress) == MOST_PLACES
     assert next(iter(progress.certain)).subtopic == "topic 5"
+    assert len(progress._unheard) == MOST_PLACES
 
 
 def test_a_client_that_comes_back_begins_where_it_was(clock: Clock) -> None:

@@ -16,6 +16,7 @@ from tidewire.hub.tasks import Tasks
 from tidewire.hub.travellers import Place, Receiver, Start, Traveller
 from tidewire.model.errors import InvalidPosition
 from tidewire.model.position import Lsn, StreamPosition, parse_position
+from tidewire.wire.progress import Beginning
 from tidewire.wire.session_address import PREFIX
 from tidewire.wire.session_effects import Subscribe
 
@@ -39,14 +40,10 @@ class Plan(Struct, frozen=True):
     otherwise: StreamPosition | None = None
     position: StreamPosition | None = None
     """Everything behind it will be told."""
-    recovered: bool | None = None
-    """None where nobody was here before."""
-    reason: str | None = None
-
-    @property
-    def goes_back(self) -> bool:
-        """Whether there is a past to be told before the present."""
-        return self.recovered is True
+    goes_back: bool = False
+    """Whether there is a past to be told before the present."""
+    beginning: Beginning = Beginning()
+    """What the client is told of that; by default, that nobody was here before."""
 
     @property
     def shown(self) -> str | None:
@@ -102,13 +99,14 @@ class CatchUp:
             try:
                 position = otherwise if binding.after is None else parse_position(binding.after)
             except InvalidPosition as error:
-                return Plan(position=now, recovered=False, reason=error.message)
+                return Plan(position=now, beginning=Beginning(recovered=False, reason=error.message))
             assert position is not None  # noqa: S101 - as was asked first
             if (refusal := await self._parts.history.refuses(position)) is not None:
-                return Plan(position=self._parts.history.start(since), recovered=False, reason=refusal)
+                here = self._parts.history.start(since)
+                return Plan(position=here, beginning=Beginning(recovered=False, reason=refusal))
             starts[binding.id] = position
             earliest = _earlier(earliest, position)
-        return Plan(starts, now, earliest, recovered=True if starts else None)
+        return Plan(starts, now, earliest, bool(starts), Beginning(recovered=True if starts else None))
 
     async def run(
         self, question: Subscribe, judged: Judged, plan: Plan, receiver: Receiver, *, arrive: Callable[[Place], None]

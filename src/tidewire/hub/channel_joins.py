@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from typing import Any, Protocol, TypeVar
 
 import structlog
+from msgspec.structs import replace
 
 from tidewire.hub.catch_up import NO_PLAN, Plan
 from tidewire.hub.forms import Form
@@ -110,9 +111,13 @@ class ChannelJoins:
         if self._progress is None:
             return
         catch_up, number = self._services.catch_up, self._connection.number
-        following = (each for each in channels if catch_up is None or not catch_up.is_running(number, each.number))
-        places = [place for each in following if (place := self._places.get(each.number)) is not None]
-        self._progress.beat(self._services.settled(), places)
+        told: list[Place] = []
+        behind: list[Place] = []
+        for channel in channels:
+            if (place := self._places.get(channel.number)) is not None:
+                is_behind = catch_up is not None and catch_up.is_running(number, channel.number)
+                (behind if is_behind else told).append(place)
+        self._progress.beat(self._services.settled(), told, behind)
 
     def positions(self, members: Iterable[tuple[ChannelRef, Topic, Member]]) -> dict[str, StreamPosition]:
         """Return up to where channels have been told everything there was, by their topics on the wire.
@@ -204,6 +209,7 @@ class ChannelJoins:
             plan = NO_PLAN
             if services.catch_up is not None and is_new:
                 plan = await services.catch_up.plan(question, since, otherwise=resumed)
+                plan = self._repeating(plan, question, place)
             # A later token may have been asked about in less time: what it may see counts.
             if not self.has(channel) or self._renewing.get(channel.number) is not question:
                 return None
@@ -216,13 +222,20 @@ class ChannelJoins:
                     self._tell_missed(found[1], channel.subtopic, kept, collector)
         return judged, plan
 
+    def _repeating(self, plan: Plan, question: effects.Subscribe, place: Place) -> Plan:
+        """Say again how the channel began, if its client may not have heard it: it does not know where it goes on."""
+        unheard = None if self._progress is None else self._progress.unheard(place)
+        if unheard is None or not plan.goes_back or all(binding.after is not None for binding in question.bindings):
+            return plan
+        return replace(plan, beginning=unheard)
+
     def _begin(self, question: effects.Subscribe, place: Place, plan: Plan) -> None:
         """Take note of where a channel begins; one that has another token is somebody else's from now on."""
         if self._progress is None or not question.bindings:
             return
         self._places[question.channel.number] = place
         if plan.position is not None:
-            self._progress.begin(place, plan.position)
+            self._progress.begin(place, plan.position, plan.beginning)
 
     def _answer(self, question: effects.Subscribe, judged: Judged, plan: Plan, kept: Kept) -> None:
         services, channel = self._services, question.channel
@@ -234,8 +247,8 @@ class ChannelJoins:
             refusals=refusals,
             replayed=replayed(channel.subtopic, kept),
             position=plan.shown,
-            recovered=plan.recovered,
-            reason=plan.reason,
+            recovered=plan.beginning.recovered,
+            reason=plan.beginning.reason,
         )
         self._connection.carry_out(self._session.subscribed(question, answer, services.clock()))
 
@@ -248,7 +261,7 @@ class ChannelJoins:
         found[1].since = AWAY
         self._services.subscriptions.forget(self._connection.number, channel)
         self._services.counts["channels_set_back"] += 1
-        plan = Plan(otherwise=position, position=position, recovered=True)
+        plan = Plan(otherwise=position, position=position, goes_back=True)
         self._ask(question, lambda asked: self._go_back(asked, judged, plan))
         return True
 

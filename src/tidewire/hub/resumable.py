@@ -38,7 +38,7 @@ class Resumable:
         """
         self._forget_old()
         before = self._here.get(session) or self._take(session)
-        self._here[session] = progress = Progress(before.certain if before is not None else None)
+        self._here[session] = progress = Progress() if before is None else before.successor()
         return progress
 
     def leave(self, session: str, progress: Progress) -> None:

@@ -5,6 +5,7 @@ before it. So what was noted at one heartbeat is certain at the next.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from msgspec import Struct
 
@@ -22,43 +23,77 @@ class Place(Struct, frozen=True):
     subject: str | None
 
 
+class Beginning(Struct, frozen=True):
+    """What the reply to a join says of how a channel goes on; see `Subscribed`."""
+
+    recovered: bool | None = None
+    reason: str | None = None
+
+
+_GOES_ON: Final = Beginning(recovered=True)
+
+
 class Progress:
     """One per connection that can be resumed: tell it of every channel that begins, leaves, and of every heartbeat."""
 
-    __slots__ = ("_certain", "_noted")
+    __slots__ = ("_certain", "_here", "_noted", "_unheard")
 
-    def __init__(self, before: Mapping[Place, StreamPosition] | None = None) -> None:
-        """Begin where an earlier connection of the same client ended."""
-        self._certain: dict[Place, StreamPosition] = dict(before or {})
+    def __init__(self) -> None:
+        self._certain: dict[Place, StreamPosition] = {}
         self._noted: dict[Place, StreamPosition] = {}
+        self._here: frozenset[Place] = frozenset()
+        self._unheard: dict[Place, Beginning] = {}
 
     def __len__(self) -> int:
         return len(self._certain)
+
+    def successor(self) -> "Progress":
+        """Return one for the next connection of the same client, which begins where this one ended."""
+        other = Progress()
+        other._certain.update(self._certain)
+        other._unheard.update(self._unheard)
+        return other
 
     @property
     def certain(self) -> Mapping[Place, StreamPosition]:
         """From where each channel has to be told again."""
         return self._certain
 
-    def begin(self, place: Place, position: StreamPosition) -> None:
-        """Take note that a channel is told everything behind a position from now on."""
+    def unheard(self, place: Place) -> Beginning | None:
+        """Return what a channel's client was told when it began, while that may have been lost: say it again then."""
+        return self._unheard.get(place)
+
+    def begin(self, place: Place, position: StreamPosition, beginning: Beginning = _GOES_ON) -> None:
+        """Take note that a channel is told everything behind a position from now on, and what its client is told."""
         self.end(place)
         self._put(place, position)
+        if beginning != _GOES_ON:
+            self._unheard[place] = beginning
 
     def end(self, place: Place) -> None:
         """Forget a channel that its client has left by itself."""
-        self._certain.pop(place, None)
-        self._noted.pop(place, None)
+        for known in (self._certain, self._noted, self._unheard):
+            known.pop(place, None)
+        self._here -= {place}
 
-    def beat(self, position: StreamPosition | None, places: Iterable[Place]) -> None:
-        """Take in a heartbeat: these channels have been sent everything up to this position, if one is known."""
+    def beat(self, position: StreamPosition | None, places: Iterable[Place], behind: Iterable[Place] = ()) -> None:
+        """Take in a heartbeat: these channels have been sent everything up to this position, if one is known.
+
+        Those that are `behind` are still told what they missed.
+        """
+        for place in self._here:
+            self._unheard.pop(place, None)
         for place, noted in self._noted.items():
             known = self._certain.get(place)
             if known is None or not known.follows(noted):
                 self._put(place, noted)
-        self._noted = {} if position is None else dict.fromkeys(places, position)
+        told = tuple(places)
+        self._here = frozenset((*told, *behind))
+        self._noted = {} if position is None else dict.fromkeys(told, position)
 
     def _put(self, place: Place, position: StreamPosition) -> None:
         self._certain[place] = position
         if len(self._certain) > MOST_PLACES:
-            del self._certain[next(iter(self._certain))]
+            oldest = next(iter(self._certain))
+            del self._certain[oldest]
+            self._unheard.pop(oldest, None)
