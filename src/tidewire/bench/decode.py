@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import uvloop
 
+from tidewire.bench.recvlogical import drop_slot, recvlogical_command
 from tidewire.bench.report import Report, judge, median
 from tidewire.bench.server import PUBLICATION, BenchServer, bench_server
 from tidewire.model.change import LogicalMessage
@@ -97,11 +98,7 @@ def _copied_slot(server: BenchServer, name: str) -> Iterator[None]:
     with closing(connect(server.dsn)) as connection:
         connection.execute("select pg_copy_logical_replication_slot('bench', %s)", [name])
         yield
-        connection.execute(
-            "select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = %s and active",
-            [name],
-        )
-        connection.execute("select pg_drop_replication_slot(%s)", [name])
+        drop_slot(connection, name)
 
 
 def _time_source(server: BenchServer, *, read_rows: bool) -> float:
@@ -125,12 +122,7 @@ async def _follow(server: BenchServer, *, read_rows: bool) -> None:
 
 def _time_recvlogical(server: BenchServer, end: str) -> float:
     with _copied_slot(server, "theirs"):
-        command = [
-            server.programs.path("pg_recvlogical"),
-            *("--dbname", server.dsn, "--slot", "theirs", "--start", "--file", "/dev/null", "--endpos", end),
-            *("--option", "proto_version=1", "--option", f"publication_names={PUBLICATION}"),
-            *("--option", "messages=true", "--fsync-interval", "0", "--no-loop"),
-        ]
+        command = [*recvlogical_command(server, "theirs", PUBLICATION, proto_version="1"), "--endpos", end]
         started = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True, timeout=300)
         return time.perf_counter() - started

@@ -1,12 +1,10 @@
 """A Postgres with the tables of a benchmark, `tidewire serve` on it, and what clients of both need to know."""
 
-import os
 import secrets
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from tidewire.bench.client_bytes import client_frame, upgrade_request
+from tidewire.bench.own_server import UNLIMITED, serve_command, serve_environ
 from tidewire.bench.process import ServerProcess, free_port, server_process
-from tidewire.bench.server import bench_server
+from tidewire.bench.server import bench_server, make_tables
 from tidewire.hub.authorize import sign_token
-from tidewire.postgres import queries
-from tidewire.postgres.connection import connect
-from tidewire.postgres.migrate import apply, find_pending
-from tidewire.postgres.migration_files import read_migrations
 
 TOKEN_S = 6 * 3600
-UNLIMITED = "1000000000"
 MAX_CONNECTIONS = 16_000
 """Half as many again as the most clients: those who have just left may still be on their way out."""
 
@@ -66,21 +60,17 @@ def realtime_server(tables: str, bin_dir: str | None) -> Iterator[RealtimeServer
     with tempfile.TemporaryDirectory(prefix="tidewire-bench-") as name, bench_server(bin_dir, **WAL) as server:
         folder = Path(name)
         folder.chmod(0o755)
-        with closing(connect(server.dsn)) as connection:
-            apply(connection, find_pending(connection, read_migrations()))
-            connection.execute(queries.load(tables))
+        make_tables(server.dsn, tables)
         port, secret = free_port(), secrets.token_urlsafe(48)
-        command = [sys.executable, "-m", "tidewire", "--log-level", "warning", "serve", "--port", str(port)]
-        environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("TIDEWIRE_")},
-            "DATABASE_URL": server.dsn,
-            "TIDEWIRE_JWT_SECRET": secret,
-            "TIDEWIRE_MAX_CONNECTIONS": str(MAX_CONNECTIONS),
-            "TIDEWIRE_EVENTS_PER_S_PER_CONNECTION": UNLIMITED,
-            "TIDEWIRE_REQUESTS_PER_S_PER_ADDRESS": UNLIMITED,
-            "TIDEWIRE_REQUESTS_PER_S_PER_TOKEN": UNLIMITED,
-            "TIDEWIRE_OUTBOX_BYTES": str(64 * 2**20),
-            "TIDEWIRE_IDLE_S": UNLIMITED,  # nobody here sends heartbeats
-        }
-        with server_process(command, port=port, folder=folder, environ=environ) as process:
+        environ = serve_environ(
+            jwt_secret=secret,
+            max_connections=str(MAX_CONNECTIONS),
+            events_per_s_per_connection=UNLIMITED,
+            requests_per_s_per_address=UNLIMITED,
+            requests_per_s_per_token=UNLIMITED,
+            outbox_bytes=str(64 * 2**20),
+            idle_s=UNLIMITED,  # nobody here sends heartbeats
+        )
+        environ["DATABASE_URL"] = server.dsn
+        with server_process(serve_command(port), port=port, folder=folder, environ=environ) as process:
             yield RealtimeServer(process, server.dsn, server.programs.version, port, secret)

@@ -4,15 +4,13 @@ Two clients look: one that goes on where it was, and one that only wants what co
 change in their hands, so it holds the start of a process, its way to the log, their way back, and the past.
 """
 
-import os
 import secrets
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from socket import create_connection
 from typing import Final
@@ -20,16 +18,14 @@ from typing import Final
 from msgspec import Struct
 
 from tidewire.bench.follower import Follower, Words, words
+from tidewire.bench.own_server import serve_command, serve_environ
 from tidewire.bench.process import ServerProcess, free_port
 from tidewire.bench.realtime_server import RealtimeServer
 from tidewire.bench.report import Need, Report, judge, median
+from tidewire.bench.server import make_tables
 from tidewire.bench.storm_stage import StormStage, user_id
 from tidewire.model.errors import BenchmarkFailed
-from tidewire.postgres import queries
-from tidewire.postgres.connection import connect
 from tidewire.postgres.embedded import EmbeddedPostgres
-from tidewire.postgres.migrate import apply, find_pending
-from tidewire.postgres.migration_files import read_migrations
 from tidewire.postgres.programs import find_programs
 
 ROWS_PER_S: Final = 100.0
@@ -89,16 +85,11 @@ class _Killable:
         self._port = free_port()
         self._secret = secrets.token_urlsafe(48)
         self._process: subprocess.Popen[bytes] | None = None
-        self._environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("TIDEWIRE_")},
-            "TIDEWIRE_DATA_DIR": str(folder / "data"),
-            "TIDEWIRE_JWT_SECRET": self._secret,
-        }
-        self._environ.pop("DATABASE_URL", None)
+        self._environ = serve_environ(data_dir=str(folder / "data"), jwt_secret=self._secret)
 
     def start(self) -> None:
         """Start it and wait for nothing."""
-        command = [sys.executable, "-m", "tidewire", "--log-level", "warning", "serve", "--port", str(self._port)]
+        command = serve_command(self._port)
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, cwd=self._folder, env=self._environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -149,9 +140,7 @@ def _killable(bin_dir: str | None) -> Iterator[_Killable]:
         folder = Path(name)
         folder.chmod(0o755)
         with EmbeddedPostgres(folder / "data", bin_dir=bin_dir) as postgres:
-            with closing(connect(postgres.dsn())) as connection:
-                apply(connection, find_pending(connection, read_migrations()))
-                connection.execute(queries.load("bench_storm"))
+            make_tables(postgres.dsn(), "bench_storm")
             server = _Killable(postgres, folder, find_programs(bin_dir).version)
             server.start()
             try:

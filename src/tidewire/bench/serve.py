@@ -1,8 +1,6 @@
 """Our side of the fan-out: `tidewire serve` in a process of its own, and the frames of its version 2 clients."""
 
-import os
 import secrets
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from tidewire.bench.client_bytes import BINARY, client_frame, upgrade_request
+from tidewire.bench.own_server import UNLIMITED, serve_command, serve_environ
 from tidewire.bench.process import free_port, server_process
 from tidewire.bench.subject import MESSAGE_BYTES, Dialogue, Running
 from tidewire.hub.authorize import sign_token
@@ -19,7 +18,6 @@ from tidewire.wire.phoenix_v2 import JSON, USER_BROADCAST_PUSH
 EVENT = b"bench"
 JOIN_REF, REF = b"1", b"2"
 TOKEN_S = 6 * 3600
-UNLIMITED = "1000000000"
 
 
 class Serve:
@@ -34,18 +32,16 @@ class Serve:
     @contextmanager
     def start(self, folder: Path, *, connections: int) -> Iterator[Running]:
         """Run it on its embedded Postgres, as delivered but for the limits, whatever the environment sets."""
-        port = free_port()
-        secret = secrets.token_urlsafe(48)
-        environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("TIDEWIRE_", "DATABASE_URL"))},
-            "TIDEWIRE_JWT_SECRET": secret,
-            "TIDEWIRE_DATA_DIR": str(folder / "data"),
-            "TIDEWIRE_MAX_CONNECTIONS": str(connections + len(self._topics) + 100),
-            "TIDEWIRE_EVENTS_PER_S_PER_CONNECTION": UNLIMITED,
-            "TIDEWIRE_IDLE_S": UNLIMITED,  # nobody here sends heartbeats
-            **({"TIDEWIRE_POSTGRES_BIN": self._bin_dir} if self._bin_dir else {}),
-        }
-        command = [sys.executable, "-m", "tidewire", "--log-level", "warning", "serve", "--port", str(port)]
+        port, secret = free_port(), secrets.token_urlsafe(48)
+        environ = serve_environ(
+            jwt_secret=secret,
+            data_dir=str(folder / "data"),
+            max_connections=str(connections + len(self._topics) + 100),
+            events_per_s_per_connection=UNLIMITED,
+            idle_s=UNLIMITED,  # nobody here sends heartbeats
+            **({"postgres_bin": self._bin_dir} if self._bin_dir else {}),
+        )
+        command = serve_command(port)
         with server_process(command, port=port, folder=folder, environ=environ, ready_path="/readyz") as process:
             yield Running(process, port, self._dialogue(port, secret))
 

@@ -10,6 +10,8 @@ from msgspec import Struct
 from tidewire.postgres import queries
 from tidewire.postgres.connection import connect
 from tidewire.postgres.embedded import EmbeddedPostgres
+from tidewire.postgres.migrate import apply, find_pending
+from tidewire.postgres.migration_files import read_migrations
 from tidewire.postgres.programs import Programs, find_programs
 
 PUBLICATION = "bench"
@@ -40,3 +42,10 @@ def bench_server(bin_dir: str | None, **settings: str) -> Iterator[BenchServer]:
             with closing(connect(dsn)) as connection:
                 connection.execute(queries.load("bench_schema"))
             yield BenchServer(dsn, find_programs(bin_dir))
+
+
+def make_tables(dsn: str, name: str) -> None:
+    """Migrate a database for `tidewire serve`, and run the query that makes the tables of a benchmark."""
+    with closing(connect(dsn)) as connection:
+        apply(connection, find_pending(connection, read_migrations()))
+        connection.execute(queries.load(name))
