@@ -1,4 +1,4 @@
-"""`tidewire bench storm` and `resume`: who has which row is accounted for, and the account is able to fail."""
+"""`tidewire bench storm`, `resume`, `bulk`, `restart`: who has which row is accounted for, and the account can fail."""
 
 import json
 from collections.abc import Iterator
@@ -7,6 +7,8 @@ from struct import pack
 import pytest
 
 from tests.support.command import run
+from tidewire.bench.bulk_baseline import baseline_s
+from tidewire.bench.bulk_forms import Form
 from tidewire.bench.client_bytes import client_frame
 from tidewire.bench.crowd import RETRIES_EACH, Arrival, Crowd
 from tidewire.bench.follower import Follower, Words
@@ -161,7 +163,19 @@ def test_every_row_of_a_large_transaction_is_told_and_bystanders_are_timed() -> 
     figures = report["figures"]
     assert figures["rows"] == 40_000
     assert 0 < figures["bystander_calm_p50_ms"] <= figures["bystander_calm_p99_ms"]
-    assert figures["bystander_told_p99_ms"] <= figures["bystander_max_ms"]
+    for form in ("statement", "import"):
+        assert figures[f"{form}_first_told_s"] < figures[f"{form}_told_s"]
+        assert figures[f"{form}_bystander_told_p99_ms"] <= figures[f"{form}_bystander_max_ms"]
+    ours_s = report["ratios"]["statement_over_baseline"] * figures["baseline_s"]
+    assert ours_s == pytest.approx(figures["statement_bystander_max_ms"] / 1000, rel=0.05)
+
+
+@pytest.mark.timeout(60)
+def test_a_baseline_that_stops_following_is_no_result() -> None:
+    cut = "select pg_terminate_backend(active_pid) from pg_replication_slots where active"
+    form = Form("cut", "bench_bulk", lambda _rows: lambda connection: connection.execute(cut))
+    with pytest.raises(BenchmarkFailed, match=r"following with pg_recvlogical: expected it to run, got its end: .+"):
+        baseline_s(form, 1, None)
 
 
 @pytest.mark.timeout(120)

@@ -1,7 +1,7 @@
 """How long readers of one table wait at most while a million rows are committed at once into another that is followed.
 
 Everything is real: Postgres, `tidewire serve`, sockets, row-level security. The large table has a reader as well, who
-is told every row; it counts for as long as that takes.
+is told every row; it counts for as long as that takes. How long Postgres itself is behind is measured in the same run.
 """
 
 import time
@@ -10,6 +10,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from tidewire.bench.bulk_baseline import baseline_s
+from tidewire.bench.bulk_forms import IMPORT, STATEMENT, Form, carry_out
 from tidewire.bench.crowd import Arrival
 from tidewire.bench.report import Need, Report, judge, percentile
 from tidewire.bench.storm_stage import StormStage, Written, storm_stage
@@ -17,8 +19,8 @@ from tidewire.model.errors import BenchmarkFailed
 
 BYSTANDERS: Final = 5
 BYSTANDER_PER_S: Final = 50.0
-PEAK_MIB: Final = 300
 TOLD_LIMIT_S: Final = 600.0
+MEMORY: Final[dict[str, Need]] = {"server_peak_mib": ("<=", 300)}
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -31,74 +33,91 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 PLAN: Final = Plan(
-    rows=1_000_000, calm_s=5, needs={"bystander_max_ms": ("<=", 1000), "server_peak_mib": ("<=", PEAK_MIB)}
+    rows=1_000_000,
+    calm_s=5,
+    needs={**MEMORY, "statement_over_baseline": ("<=", 1.5), "import_bystander_max_ms": ("<=", 1000)},
 )
-QUICK_PLAN: Final = Plan(rows=40_000, calm_s=1, needs={"server_peak_mib": ("<=", PEAK_MIB)})
+QUICK_PLAN: Final = Plan(rows=40_000, calm_s=1, needs=MEMORY)
 """Too few rows to judge times by."""
 
 
-class _Times(Struct, frozen=True):
-    """When what happened, as Unix time."""
+class _Passage(Struct, frozen=True):
+    """How one form went by. Times are Unix time."""
 
-    calm_s: float
+    name: str
     began_s: float
     committed_s: float
+    first_told_s: float
     told_s: float
+    server_cpu_s: float
+
+    def figures(self) -> dict[str, float]:
+        """Return what does not concern bystanders."""
+        return {
+            f"{self.name}_written_s": self.committed_s - self.began_s,
+            f"{self.name}_first_told_s": self.first_told_s - self.committed_s,
+            f"{self.name}_told_s": self.told_s - self.committed_s,
+            f"{self.name}_server_cpu_s": self.server_cpu_s,
+        }
 
 
 def run(*, quick: bool, bin_dir: str | None = None) -> Report:
     """Write the rows while others are written and read, and look at how old those were when they came."""
     plan = QUICK_PLAN if quick else PLAN
-    with (
-        storm_stage(bin_dir) as stage,
-        stage.bystanders(BYSTANDERS) as bystanders,
-        stage.readers("bench_bulk", 1) as reader,
-    ):
+    figures = {"rows": float(plan.rows), "baseline_s": baseline_s(STATEMENT, plan.rows, bin_dir)}
+    with storm_stage(bin_dir) as stage, stage.bystanders(BYSTANDERS) as bystanders:
         with stage.writing_beside(bystander_per_s=BYSTANDER_PER_S):
             calm_s = time.time()
             time.sleep(plan.calm_s)
-            cpu_s, began_s = stage.server_cpu_s(), time.time()
-            stage.write_bulk(plan.rows)
-            committed_s = time.time()
-            told = reader.arrivals(plan.rows, limit_s=TOLD_LIMIT_S)
-            times = _Times(calm_s, began_s, committed_s, max(at_s for *_, at_s in told))
-            figures = {"rows": float(plan.rows), **_bulk_figures(stage, plan, times, told, cpu_s)}
+            calm_end_s = time.time()
+            passages = [_pass(stage, form, plan.rows) for form in (STATEMENT, IMPORT)]
         written = stage.written("bench_bystander")
-        figures |= _bystander_figures(times, written, bystanders.arrivals(len(written)))
+        ages = _Ages(written, bystanders.arrivals(len(written)))
+        figures |= ages.figures("bystander_calm", calm_s, calm_end_s)
+        for passage in passages:
+            figures |= passage.figures() | ages.of(passage)
         figures["server_peak_mib"] = stage.server_peak_mib()
-        return judge("bulk", postgres=stage.postgres, figures=figures, ratios={}, needs=plan.needs)
+        ratios = {"statement_over_baseline": figures["statement_bystander_max_ms"] / 1000 / figures["baseline_s"]}
+        return judge("bulk", postgres=stage.postgres, figures=figures, ratios=ratios, needs=plan.needs)
 
 
-def _bulk_figures(
-    stage: StormStage, plan: Plan, times: _Times, told: Sequence[Arrival], cpu_s: float
-) -> dict[str, float]:
-    if [mark for _, mark, _ in told] != list(range(1, plan.rows + 1)):
-        raise BenchmarkFailed(f"following the large table: expected {plan.rows} rows in order, once each, got others")
-    return {
-        "written_s": times.committed_s - times.began_s,
-        "first_told_s": told[0][2] - times.committed_s,
-        "told_s": times.told_s - times.committed_s,
-        "server_cpu_s": stage.server_cpu_s() - cpu_s,
-    }
+def _pass(stage: StormStage, form: Form, rows: int) -> _Passage:
+    """Commit the rows, and wait until their reader has them."""
+    write = form.prepare(rows)
+    with stage.readers(form.table, 1) as reader:
+        cpu_s = stage.server_cpu_s()
+        began_s, committed_s = carry_out(write, stage.dsn)
+        told = reader.arrivals(rows, limit_s=TOLD_LIMIT_S)
+        cpu_s = stage.server_cpu_s() - cpu_s
+    if [mark for _, mark, _ in told] != list(range(1, rows + 1)):
+        raise BenchmarkFailed(f"following {form.table}: expected {rows} rows in order, once each, got others")
+    return _Passage(form.name, began_s, committed_s, told[0][2], told[-1][2], cpu_s)
 
 
-def _bystander_figures(times: _Times, written: Written, arrivals: Sequence[Arrival]) -> dict[str, float]:
-    """Return how old rows were when bystanders had them: before, while rows were written, and while told."""
-    if len(arrivals) != len(written) * BYSTANDERS:
-        raise BenchmarkFailed(f"standing by: expected {len(written)} rows for each, got {len(arrivals)} in all")
-    spans = {
-        "calm": (times.calm_s, times.began_s),
-        "written": (times.began_s, times.committed_s),
-        "told": (times.committed_s, times.told_s),
-    }
-    ages_ms: dict[str, list[float]] = {name: [] for name in spans}
-    for _, mark, at_s in arrivals:
-        for name, (begin_s, end_s) in spans.items():
-            if begin_s <= written[mark] < end_s:
-                ages_ms[name].append((at_s - written[mark]) * 1000)
-    figures = {}
-    for name, ages in ages_ms.items():
-        ages.sort()
-        figures[f"bystander_{name}_p50_ms"] = percentile(ages, 0.5)
-        figures[f"bystander_{name}_p99_ms"] = percentile(ages, 0.99)
-    return figures | {"bystander_max_ms": max(ages_ms["written"][-1], ages_ms["told"][-1])}
+class _Ages:
+    """How old the bystanders' rows were when they had them, by when they were written."""
+
+    def __init__(self, written: Written, arrivals: Sequence[Arrival]) -> None:
+        if len(arrivals) != len(written) * BYSTANDERS:
+            raise BenchmarkFailed(f"standing by: expected {len(written)} rows for each, got {len(arrivals)} in all")
+        self._ages_ms = [(written[mark], (at_s - written[mark]) * 1000) for _, mark, at_s in arrivals]
+
+    def of(self, passage: _Passage) -> dict[str, float]:
+        """Return the figures of rows that were written before the commit of the large transaction, and after."""
+        name = f"{passage.name}_bystander"
+        before = self.figures(f"{name}_written", passage.began_s, passage.committed_s)
+        after = self.figures(f"{name}_told", passage.committed_s, passage.told_s)
+        oldest = max(self._between(passage.began_s, passage.told_s), default=None)
+        if oldest is None:
+            raise BenchmarkFailed("standing by: expected rows beside the large transaction, got none")
+        return {**before, **after, f"{name}_max_ms": oldest}
+
+    def figures(self, name: str, begin_s: float, end_s: float) -> dict[str, float]:
+        """Return two percentiles; none where the time was too short for a row."""
+        ages_ms = sorted(self._between(begin_s, end_s))
+        if not ages_ms:
+            return {}
+        return {f"{name}_p50_ms": percentile(ages_ms, 0.5), f"{name}_p99_ms": percentile(ages_ms, 0.99)}
+
+    def _between(self, begin_s: float, end_s: float) -> list[float]:
+        return [age_ms for written_s, age_ms in self._ages_ms if begin_s <= written_s < end_s]

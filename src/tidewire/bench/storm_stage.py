@@ -25,6 +25,7 @@ class StormStage:
 
     def __init__(self, server: RealtimeServer) -> None:
         self.postgres = server.postgres
+        self.dsn = server.dsn
         self._server = server
 
     def server_cpu_s(self) -> float:
@@ -76,13 +77,6 @@ class StormStage:
             finally:
                 self._run("delete from bench_writing", {})
 
-    def write_bulk(self, rows: int) -> None:
-        """Write so many rows in one transaction."""
-        self._run(
-            "insert into bench_bulk select mark, 'row ' || mark from generate_series(1, %(rows)s) as mark",
-            {"rows": rows},
-        )
-
     def write_missed(self, first: int, each: int, *, first_user: int, users: int = 1) -> None:
         """Write so many rows for each of some users, with marks from `first` on."""
         values = {"first": first, "each": each, "first_user": first_user, "users": users}
@@ -90,7 +84,7 @@ class StormStage:
 
     def written(self, table: str) -> Written:
         """Return all rows that were written to a table."""
-        with translated("reading what was written"), closing(connect(self._server.dsn)) as connection:
+        with translated("reading what was written"), closing(connect(self.dsn)) as connection:
             found = sql.SQL("select mark, extract(epoch from written_at)::float8 from {}").format(sql.Identifier(table))
             rows = connection.execute(found).fetchall()
         return dict(rows)
@@ -106,7 +100,7 @@ class StormStage:
             raise BenchmarkFailed(f"writing: expected an end, got {failures[0] if failures else 'none'}")
 
     def _run(self, statement: LiteralString, values: Mapping[str, Any]) -> None:
-        with translated("writing for the benchmark"), closing(connect(self._server.dsn)) as connection:
+        with translated("writing for the benchmark"), closing(connect(self.dsn)) as connection:
             connection.execute("set synchronous_commit = off")
             connection.execute(statement, values)
 

@@ -18,11 +18,24 @@ create table bench_bystander (
   written_at timestamptz not null default clock_timestamp()
 );
 
--- Rows that come a million at once.
+-- Rows that come a million at once, by a statement.
 create table bench_bulk (
   mark bigint primary key,
   body text not null
 );
+
+-- The same by an import, into a table as applications have them.
+create table bench_tenants (
+  id integer primary key,
+  name text not null
+);
+insert into bench_tenants select id, 'tenant ' || id from generate_series(0, 99) as id;
+create table bench_import (
+  mark bigint primary key,
+  tenant_id integer not null references bench_tenants,
+  body text not null
+);
+create index on bench_import (tenant_id);
 
 alter table bench_own enable row level security;
 create policy own on bench_own for select to authenticated using (auth.uid() = user_id);
@@ -30,8 +43,10 @@ alter table bench_bystander enable row level security;
 create policy everybody on bench_bystander for select to authenticated using (true);
 alter table bench_bulk enable row level security;
 create policy everybody on bench_bulk for select to authenticated using (true);
-grant select on bench_own, bench_bystander, bench_bulk to authenticated;
-alter publication supabase_realtime add table bench_own, bench_bystander, bench_bulk;
+alter table bench_import enable row level security;
+create policy everybody on bench_import for select to authenticated using (true);
+grant select on bench_own, bench_bystander, bench_bulk, bench_import to authenticated;
+alter publication supabase_realtime add table bench_own, bench_bystander, bench_bulk, bench_import;
 
 -- Writers go on for as long as there is a row.
 create table bench_writing ();
