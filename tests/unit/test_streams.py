@@ -27,8 +27,9 @@ from tidewire.model.relation import Relation
 from tidewire.wal.assembler import Assembler, Resume
 from tidewire.wal.envelope import decode, encode
 from tidewire.wal.pgoutput import RelationMessage
+from tidewire.wal.pieces import RUN_EVENTS
 from tidewire.wal.protocol import Keepalive
-from tidewire.wal.streams import RUN_EVENTS, NotKept, Streams
+from tidewire.wal.streams import NotKept, Streams
 
 STOP = b"E"
 TABLE = pgoutput.table("id")
