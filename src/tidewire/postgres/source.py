@@ -7,26 +7,28 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import psycopg
 import structlog
 
 from tidewire.model.change import Transaction
-from tidewire.model.errors import ConfigurationError, PostgresError, SlotBusy, SlotLost, TidewireError
-from tidewire.model.position import Lsn, format_lsn, parse_lsn
+from tidewire.model.errors import PostgresError, SlotBusy, SlotLost, TidewireError
+from tidewire.model.position import Lsn, format_lsn
 from tidewire.ports import PastListener
-from tidewire.postgres import queries
 from tidewire.postgres.catalog import Catalog
-from tidewire.postgres.connection import bounded, connect_async, translated
+from tidewire.postgres.connection import bounded, connect_async
 from tidewire.postgres.replication import BLOCK_KIB, PROBES, SILENCE_S, ReplicationStream, connect_replication
-from tidewire.postgres.slot import SlotStart, read_slot
+from tidewire.postgres.slot import SlotStart
 from tidewire.postgres.spool import FileSpool
+from tidewire.postgres.stream_conditions import existing_publications, explain, read_surroundings
 from tidewire.wal.assembler import Assembler, Resume
 from tidewire.wal.backoff import backoff_s
 from tidewire.wal.pgoutput import RelationMessage
 from tidewire.wal.progress import Progress
+from tidewire.wal.protocol import Keepalive
 from tidewire.wal.retention import Retained, Window
+from tidewire.wal.standby import Standby
 from tidewire.wal.streams import NotKept, Streams
 
 log = structlog.get_logger()
@@ -172,48 +174,34 @@ class PostgresSource:
             await connect_replication(self._dsn, block_kib=self._block_kib if in_blocks else None) as walsender,
         ):
             # Before the slot is made: without a reader it would hold back the log for ever.
-            publications = await self._existing_publications(sql)
+            publications = await existing_publications(sql, self._publications)
             start = await self._prepare(sql, walsender)
-            here = await _surroundings(sql)
-            progress = self._progress
-            standby = progress.connect(start.confirmed, keep_bytes=here.keep_bytes)
-            if self._past is not None and not self._started.is_set() and not start.is_new:
-                progress.skip(here.end, here.now_us)
+            standby = await self._connect(start, sql)
             stream = ReplicationStream(walsender, standby, queue_bytes=self._queue_bytes, silence_s=self._silence_s)
-            streams = Streams(Assembler(after=progress.after), FileSpool, limit_bytes=self._spool_bytes)
+            streams = Streams(Assembler(after=self._progress.after), FileSpool, limit_bytes=self._spool_bytes)
             try:
-                at = progress.begin_at(start.confirmed)
-                await stream.start(start.name, publications, at, in_blocks=in_blocks)
-                self._stream = stream
-                self._begin(start, at)
+                await self._begin(stream, start, publications, in_blocks=in_blocks)
                 yield None
                 catalog = Catalog(sql)
                 async for batch in stream.batches():
                     for item in streams.read(batch):
                         if isinstance(item, Transaction):
-                            progress.deliver(item)
+                            self._progress.deliver(item)
                             yield item
-                            if item.complete and self._whole_to is not None and item.commit_lsn >= self._whole_to:
-                                self._whole_to = None
+                            if self._whole_to is not None and self._turn_to_blocks(item, self._whole_to):
                                 return
                         elif isinstance(item, RelationMessage):
                             with bounded(sql, self._silence_s):
                                 streams.define(await catalog.describe(item))
-                        else:
-                            progress.idle(item)
-                            if self._until is not None and item.wal_end >= self._until:
-                                self._finished = True
-                                return
+                        elif self._take_keepalive(item):
+                            return
             except NotKept as transaction:
                 self._read_whole(transaction.commit_lsn, transaction.reason)
             except PostgresError as error:
-                explained = await self._explain(error, sql)
-                if not in_blocks or explained.retryable or isinstance(explained, SlotLost):
-                    raise explained from None
-                await self._read_whole_log(explained, sql)
+                await self._explain_or_read_whole(error, sql, in_blocks=in_blocks)
             finally:
                 streams.close()
-                progress.disconnect(streamed=self._stream is not None)
+                self._progress.disconnect(streamed=self._stream is not None)
                 self._stream = None
                 await stream.close()
 
@@ -222,16 +210,52 @@ class PostgresSource:
         self._whole_to = to
         log.warning("transaction_read_again", to=format_lsn(to), reason=reason)
 
-    async def _read_whole_log(self, error: TidewireError, sql: psycopg.AsyncConnection[Any]) -> None:
-        """Try in one piece what failed in blocks, as it does where tables are made and altered beside each other."""
-        self._read_whole((await _surroundings(sql)).end, error.message)
+    async def _explain_or_read_whole(
+        self, error: PostgresError, sql: psycopg.AsyncConnection[Any], *, in_blocks: bool
+    ) -> None:
+        """Raise what the error means, or try in one piece what failed in blocks.
 
-    def _begin(self, start: SlotStart, news_from: Lsn) -> None:
-        """Say that the stream has begun, and with the first of a history where that can be read from."""
+        It does fail in blocks where tables are made and altered beside each other.
+        """
+        explained = await explain(error, sql, self._slot.name)
+        if not in_blocks or explained.retryable or isinstance(explained, SlotLost):
+            raise explained from None
+        self._read_whole((await read_surroundings(sql)).end, explained.message)
+
+    def _turn_to_blocks(self, part: Transaction, place: Lsn) -> bool:
+        """Ask for blocks again if this was the last that had to be read in one piece; return whether it was."""
+        if not part.complete or part.commit_lsn < place:
+            return False
+        self._whole_to = None
+        return True
+
+    def _take_keepalive(self, keepalive: Keepalive) -> bool:
+        """Note that nothing is missing up to here; return whether that is as far as was asked for."""
+        self._progress.idle(keepalive)
+        if self._until is None or keepalive.wal_end < self._until:
+            return False
+        self._finished = True
+        return True
+
+    async def _connect(self, start: SlotStart, sql: psycopg.AsyncConnection[Any]) -> Standby:
+        """Begin to report from where a slot stands; with the first connection to an old one all before now is past."""
+        here = await read_surroundings(sql)
+        standby = self._progress.connect(start.confirmed, keep_bytes=here.keep_bytes)
+        if self._past is not None and not self._started.is_set() and not start.is_new:
+            self._progress.skip(here.end, here.now_us)
+        return standby
+
+    async def _begin(
+        self, stream: ReplicationStream, start: SlotStart, publications: tuple[str, ...], *, in_blocks: bool
+    ) -> None:
+        """Start the stream and say so, and with the first of a history where that can be read from."""
+        at = self._progress.begin_at(start.confirmed)
+        await stream.start(start.name, publications, at, in_blocks=in_blocks)
+        self._stream = stream
         if self._begun != start.epoch:
             self._begun, self.began_at = start.epoch, start.confirmed
             if self._past is not None:
-                self._past.begin(start.epoch, start.confirmed, news_from=news_from)
+                self._past.begin(start.epoch, start.confirmed, news_from=at)
         self._note("streaming", slot=start.name, at=format_lsn(start.confirmed))
         self._started.set()
 
@@ -248,33 +272,6 @@ class PostgresSource:
         self.epoch = start.epoch
         return start
 
-    async def _existing_publications(self, sql: psycopg.AsyncConnection[Any]) -> tuple[str, ...]:
-        """Asking for a publication that is not there would end the stream at the first change."""
-        with translated("looking up publications"):
-            cursor = await sql.execute(queries.load("publications_existing"), {"names": list(self._publications)})
-            found = tuple(name for (name,) in await cursor.fetchall())
-        if not found:
-            raise ConfigurationError(
-                f"following the log: publication {self._publications[0]} does not exist",
-                hint="run tidewire migrate, then tidewire publish TABLE",
-            )
-        return found
-
-    async def _explain(self, error: PostgresError, sql: psycopg.AsyncConnection[Any]) -> TidewireError:
-        """Look whether the slot itself is why Postgres refused.
-
-        A publication made after the slot is unknown to the log before it: that history cannot be decoded either.
-        """
-        if "publication" in error.message and "does not exist" in error.message:
-            return SlotLost(f"{error.message}: it was created after the slot's position")
-        if error.retryable:
-            return error  # the next attempt looks at the slot; this connection may be as dead as the other one
-        try:
-            facts = await read_slot(sql, self._slot.name)
-        except psycopg.Error:
-            return error
-        return SlotLost(f"{error.message}: {facts.lost}") if facts is not None and facts.lost else error
-
     async def close(self) -> None:
         """Send the last confirmation and hang up; whoever iterates `transactions()` comes to its end."""
         self._finished = True
@@ -286,20 +283,3 @@ class PostgresSource:
             self.status = status
             say = log.warning if status in {"standby", "reconnecting"} else log.info
             say("source_status_changed", status=status, **details)
-
-
-class _Log(NamedTuple):
-    """Where the log ends and when that was, and how many bytes of it a slot may keep; negative is no limit."""
-
-    end: Lsn
-    now_us: int
-    keep_bytes: int
-
-
-async def _surroundings(sql: psycopg.AsyncConnection[Any]) -> _Log:
-    with translated("asking where the log ends"):
-        cursor = await sql.execute(queries.load("slot_surroundings"))
-        row = await cursor.fetchone()
-    if row is None:
-        raise PostgresError("asking where the log ends: Postgres returned nothing")
-    return _Log(parse_lsn(row[0]), row[1], row[2])
