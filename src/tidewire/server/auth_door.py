@@ -34,7 +34,7 @@ from tidewire.postgres.account_attempts import AccountAttempts
 from tidewire.postgres.account_sessions import AccountSessions
 from tidewire.server.account_tokens import Device
 from tidewire.server.client_address import network_of
-from tidewire.server.request_parts import BodyRefused
+from tidewire.server.request_parts import BodyRefused, bearer_of
 from tidewire.server.request_parts import read_body as take_body
 
 log = structlog.get_logger()
@@ -117,7 +117,7 @@ class AuthDoor:
 
     async def identify(self, request: Request) -> Claims:
         """Return who asks, by the token or the key of the project."""
-        token = _bearer(request) or request.headers.get("apikey", "")
+        token = bearer_of(request) or request.headers.get("apikey", "")
         try:
             return await self._identify(token)
         except TokenRefused:
@@ -125,7 +125,7 @@ class AuthDoor:
 
     async def person(self, request: Request) -> Person:
         """Return who is signed in; the session must still be open."""
-        token = _bearer(request)
+        token = bearer_of(request)
         if not token:
             raise AccountRefused(NO_AUTHORIZATION)
         try:
@@ -193,8 +193,3 @@ def device_of(request: Request) -> Device:
 def address_of(request: Request) -> str:
     """Return what limits count for; the front has found out who is behind a proxy."""
     return network_of(request.client.host) if request.client else ""
-
-
-def _bearer(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""

@@ -19,7 +19,7 @@ from tidewire.model.errors import (
     TokenRefused,
     UnknownTable,
 )
-from tidewire.server.request_parts import BodyRefused, read_body
+from tidewire.server.request_parts import BodyRefused, bearer_of, read_body
 
 log = structlog.get_logger()
 
@@ -72,14 +72,14 @@ class ConsoleDoor:
 
         Only a header counts: what a browser sends by itself, as it does with cookies, says nothing about who wants it.
         """
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        token = bearer_of(request)
         hint = "sign in by the link that `tidewire serve` prints, or with a token of the role service_role"
-        if scheme.lower() != "bearer":
+        if token is None:
             raise ConsoleRefused(
                 HTTPStatus.UNAUTHORIZED, "TokenRefused", "expected an operator's token, got none", hint
             )
         try:
-            claims = await self._identify(token.strip())
+            claims = await self._identify(token)
         except TokenRefused as error:
             raise ConsoleRefused(HTTPStatus.UNAUTHORIZED, error.code, error.message, hint) from None
         if not is_operator(claims):

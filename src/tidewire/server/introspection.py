@@ -13,6 +13,7 @@ from tidewire.hub.node import Node
 from tidewire.model.claims import is_operator
 from tidewire.model.errors import TokenRefused
 from tidewire.server.figures_collector import CONTENT_TYPE, FiguresCollector, metrics_text
+from tidewire.server.request_parts import bearer_of
 
 WAITING: Final = {
     "starting": "the database is not followed yet",
@@ -70,10 +71,10 @@ class Introspection:
         return Response(metrics_text(self._registry), headers={"content-type": CONTENT_TYPE})
 
     async def _is_operator(self, request: Request) -> bool:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
+        token = bearer_of(request)
+        if token is None:
             return False
         try:
-            return is_operator(await self._node.identify(token.strip()))
+            return is_operator(await self._node.identify(token))
         except TokenRefused:
             return False

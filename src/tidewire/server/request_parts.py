@@ -19,10 +19,16 @@ class BodyRefused(Exception):  # noqa: N818 - not an error of ours, but the end 
         self.message = message
 
 
+def bearer_of(request: Request) -> str | None:
+    """Return the token of the `Authorization` header, or None where that has none; who it is of is not looked at."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
 def token_of(request: Request) -> str:
     """Return the token of whoever asks, or an empty text; who is signed in goes before the application's key."""
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    return bearer.strip() if scheme.lower() == "bearer" else request.headers.get("apikey", "")
+    token = bearer_of(request)
+    return request.headers.get("apikey", "") if token is None else token
 
 
 async def read_body(request: Request, *, most_bytes: int, limit_s: float = BODY_LIMIT_S) -> bytes:
