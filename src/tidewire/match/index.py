@@ -33,16 +33,12 @@ class EventIndex:
         return self._unfiltered, *self._filtered.values()
 
     def add(
-        self,
-        wish: Subscription,
-        compile: Compile | None,  # noqa: A002 - as above
-        broken: list[Broken],
-        guards: Iterable[Guard],
+        self, wish: Subscription, compiler: Compile | None, broken: list[Broken], guards: Iterable[Guard]
     ) -> Cohort:
         """Take a subscription in and return its cohort."""
-        group = self._unfiltered if compile is None else self._filtered.get(wish.filter)
+        group = self._unfiltered if compiler is None else self._filtered.get(wish.filter)
         if group is None:
-            group = self._filtered[wish.filter] = FilterGroup(compile)
+            group = self._filtered[wish.filter] = FilterGroup(compiler)
         cohort = group.add(wish, guards)
         self._moving += wish.moves
         for plan in self._plans.values():
@@ -124,17 +120,11 @@ class TableIndex:
         """The subscriptions, by event and filter."""
         return (group for index in self._events.values() for group in index.groups)
 
-    def add(
-        self,
-        wish: Subscription,
-        compile: Compile | None,  # noqa: A002 - as above
-        broken: list[Broken],
-        guards: Iterable[Guard],
-    ) -> None:
+    def add(self, wish: Subscription, compiler: Compile | None, broken: list[Broken], guards: Iterable[Guard]) -> None:
         """Take a subscription in."""
         role = wish.audience.role
         self._roles[role] = self._roles.get(role, 0) + 1
-        cohort = self._events.setdefault(wish.event, EventIndex()).add(wish, compile, broken, guards)
+        cohort = self._events.setdefault(wish.event, EventIndex()).add(wish, compiler, broken, guards)
         if wish.truncate:
             self._truncating[cohort] = None
 
