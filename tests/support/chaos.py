@@ -222,7 +222,7 @@ class Chaos:
         for follower, wanted in owed.items():
             self.tally.update(follower.journal.found(wanted))
             self.done.update(follower.done)
-            self.complaints += follower.complaints
+            self.complaints += (*follower.journal.complaints, *follower.complaints)
 
 
 def _follower(number: int, plan: Plan, places: Places, dial: Dial, *, port: int, dice: Random) -> Follower:

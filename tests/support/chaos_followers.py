@@ -177,7 +177,8 @@ class Follower:
                 self.done["asked_again"] += 1
                 raise LineBroken(reason)
             self.journal.tally["gaps"] += 1
-            self.complaints.append(reason)
+            self.complaints.append(f"reader {self.journal.reader.number}: {reason}, from {self._after}")
+            self._after.clear()
         self.done["resumed"] += self.is_ready
         self._failures = 0
         self._newest = self._newest or response["position"]

@@ -14,6 +14,9 @@ FULL: Final = "f"
 """The replica identity under which the log has the whole old row."""
 
 
+MOST_COMPLAINTS: Final = 3
+
+
 class Owed(Struct, frozen=True):
     """A change that somebody was owed, unlike any other: ids are used once. Deletions are told without versions."""
 
@@ -78,6 +81,8 @@ class Journal:
         self.last: dict[str, StreamPosition] = {}
         self.gaps: list[Gap] = []
         self.tally: Counter[str] = Counter()
+        self.complaints: list[str] = []
+        """What was wrong, in words: the first few."""
         self._places = places
         self._hears_twice = hears_twice
         self._newest: dict[tuple[str, int], int] = {}
@@ -92,10 +97,10 @@ class Journal:
         row = data["old_record"] if kind == "DELETE" else data["record"]
         for record in (data.get("record"), data.get("old_record")):
             if record and not self.reader.may_hold(table, record):
-                self.tally["leaked"] += 1
+                self._complain("leaked", table, position)
         before, self._in_line[table] = self._in_line.get(table), position
         if before is not None and not position.follows(before):
-            self.tally["out_of_order"] += 1
+            self._complain("out_of_order", table, position, before)
         if self._hears_twice and table in self.last and not position.follows(self.last[table]):
             self.tally["repeats_dropped"] += 1
         else:
@@ -109,14 +114,21 @@ class Journal:
         if change.version is not None:
             is_older |= change.version < self._newest.get((change.table, change.id), 0)
             self._newest[change.table, change.id] = change.version
-        for kind, is_so in (
-            ("misplaced", place != position),
-            ("repeated", change in self.told),
-            ("out_of_order", is_older),
-        ):
-            if is_so:
-                self.tally[kind] += 1
+        if place != position:
+            self._complain("misplaced", change.table, position, place)
+        if change in self.told:
+            self._complain("repeated", change.table, position)
+        if is_older:
+            self._complain("out_of_order", change.table, position, last)
         self.told.add(change)
+
+    def _complain(self, kind: str, table: str, position: StreamPosition, other: StreamPosition | None = None) -> None:
+        self.tally[kind] += 1
+        if len(self.complaints) < MOST_COMPLAINTS:
+            about = "" if other is None else f", other place {other}"
+            self.complaints.append(
+                f"reader {self.reader.number} ({self.reader.role}): {kind} in {table} at {position}{about}"
+            )
 
     def found(self, expected: Sequence[Owed]) -> Counter[str]:
         """Compare what was told with what was owed."""
