@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from tests.support.proxy import CHUNK_BYTES, BreakablePort
+from tests.support.proxy import CHUNK_BYTES, BreakablePort, Pump, Stream
 
 Rule = Literal["pass", "refuse", "mute", "gather"]
 """What becomes of a request: let through, hung up on, or never heard of again. `gather` holds back its answer only.
@@ -21,23 +21,9 @@ class NarrowNetwork(BreakablePort):
         self.rules: dict[str, Rule] = {}
         self.seen: list[str] = []
 
-    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        rule: list[Rule] = ["pass"]
-        try:
-            target_reader, target_writer = await self._connect()
-        except OSError:
-            writer.transport.abort()
-            return
-        pair = {writer, target_writer}
-        self._writers |= pair
-        try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._ask(reader, target_writer, rule))
-                both.create_task(self._answer(target_reader, writer, rule))
-        finally:
-            self._writers -= pair
-            for end in pair:
-                end.transport.abort()
+    def _pumps(self, there: Stream, back: Stream) -> tuple[Pump, Pump]:
+        rule: list[Rule] = ["pass"]  # what was asked for last decides about what is answered
+        return self._ask(*there, rule), self._answer(*back, rule)
 
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rule: list[Rule]) -> None:
         """Pass on what the client says. Connections are used for one request after the other."""

@@ -9,10 +9,19 @@ import threading
 from collections.abc import Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 VERB_LIMIT_S = 5.0
 CHUNK_BYTES = 65536
+
+Pump = Coroutine[Any, Any, None]
+
+
+class Stream(NamedTuple):
+    """One direction of a connection: where bytes come from, and where they go."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
 
 
 class BreakableProxy:
@@ -120,14 +129,20 @@ class BreakableProxy:
             return
         pair = {writer, target_writer}
         self._writers |= pair
+        there, back = self._pumps(Stream(reader, target_writer), Stream(target_reader, writer))
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._pass_on(reader, target_writer, pair))
-                both.create_task(self._pass_on(target_reader, writer, pair))
+                both.create_task(there)
+                both.create_task(back)
         finally:
             self._writers -= pair
             for end in pair:
                 end.transport.abort()
+
+    def _pumps(self, there: Stream, back: Stream) -> tuple[Pump, Pump]:
+        """Make what carries one connection's bytes to the target, and what carries them back; ends when both have."""
+        pair = {there.writer, back.writer}
+        return self._pass_on(there.reader, there.writer, pair), self._pass_on(back.reader, back.writer, pair)
 
     async def _pass_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pair: set[asyncio.StreamWriter]
