@@ -7,26 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.built import PACKAGES, build_client
+from tests.browser.built import CLIENT, PACKAGES, build
 from tests.browser.narrow_network import NarrowNetwork, narrow_network
 from tests.browser.players import Player, players
 from tests.parity.clients import anon_key
 from tests.parity.installed import find_node, install_packages
 from tests.parity.puppets import Puppet, PuppetProcess
-from tests.parity.serving import TidewireServer, serving
+from tests.parity.serving import TidewireServer
 from tests.parity.tables import Database, Table
-from tidewire.postgres.embedded import EmbeddedPostgres
+from tests.support.served import allow_time, database, own_tidewire, tidewire
 
-LIMIT_S = 120
-"""For one test, together with what may come first: installing Node 20, building, starting a server."""
+__all__ = ["database", "own_tidewire", "tidewire"]
 
 Play = Callable[..., Player]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.timeout(LIMIT_S))
+    allow_time(items, Path(__file__).parent)
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +34,9 @@ def node20(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def bundle(node20: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_client(tmp_path_factory.mktemp("client"), node20)
+    folder = tmp_path_factory.mktemp("client")
+    build("packages/client", folder, node20)
+    return folder / CLIENT
 
 
 @pytest.fixture(scope="session")
@@ -45,20 +44,6 @@ def node_puppet(node20: Path, bundle: Path) -> Iterator[PuppetProcess]:
     command = Puppet("client", [node20, Path(__file__).parent / "js" / "node.mjs", bundle, PACKAGES])
     with tempfile.TemporaryFile() as errors, closing(PuppetProcess(command, errors)) as process:
         yield process
-
-
-@pytest.fixture(scope="session")
-def tidewire(server: EmbeddedPostgres) -> Iterator[TidewireServer]:
-    """Return a server that a test must not stop."""
-    with serving(server) as running:
-        yield running
-
-
-@pytest.fixture
-def own_tidewire(server: EmbeddedPostgres) -> Iterator[TidewireServer]:
-    """Return a server to kill and start."""
-    with serving(server) as running:
-        yield running
 
 
 @pytest.fixture
@@ -73,12 +58,6 @@ def play(node_puppet: PuppetProcess) -> Iterator[Play]:
     """Make clients: `play(port)`."""
     with players(node_puppet) as make:
         yield lambda port, **options: make(f"http://127.0.0.1:{port}", options.pop("apikey", anon_key()), **options)
-
-
-@pytest.fixture
-def database(tidewire: TidewireServer) -> Iterator[Database]:
-    with Database.connect(tidewire.database_url) as connected:
-        yield connected
 
 
 @pytest.fixture

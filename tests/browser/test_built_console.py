@@ -3,31 +3,15 @@
 import gzip
 import hashlib
 import re
-import subprocess
 from pathlib import Path
 
-from tests.browser.built import JS, LIMIT_S, PACKAGES
-from tests.support.postgres import require
+from tests.browser.built import build
 from tidewire.server.console_parts import BUILT_PAGES
 
 FIRST_PAGE_BYTES = 150_000
 """Scripts and styles that are fetched before anything is shown, as they travel."""
 ALL_BYTES = 900_000
 """Everything, as it lies in the wheel."""
-
-
-def build_console(folder: Path, node: Path) -> None:
-    vite = PACKAGES / "vite" / "bin" / "vite.js"
-    require(present=vite.exists(), what="js/node_modules, which `make ui` installs,")
-    result = subprocess.run(
-        [node, vite, "build", "--outDir", folder, "--emptyOutDir", "--logLevel", "error"],
-        cwd=JS / "apps" / "console",
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -39,7 +23,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_it_is_built_from_its_sources(node20: Path, tmp_path: Path) -> None:
-    build_console(tmp_path, node20)
+    build("apps/console", tmp_path, node20)
     assert digests(BUILT_PAGES) == digests(tmp_path), "run `make ui` and commit what it writes"
 
 

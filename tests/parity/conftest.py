@@ -9,20 +9,17 @@ from pathlib import Path
 import pytest
 
 from tests.parity.clients import KINDS, Connect, Puppets, connecting, installed_kinds
-from tests.parity.serving import TidewireServer, serving
+from tests.parity.serving import TidewireServer
 from tests.parity.tables import Database, Table
-from tidewire.postgres.embedded import EmbeddedPostgres
+from tests.support.served import allow_time, database, own_tidewire, tidewire
 
-LIMIT_S = 120
-"""For one test, together with what may come first: installing clients, starting a server and a browser."""
+__all__ = ["database", "own_tidewire", "tidewire"]
 
 _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.timeout(LIMIT_S))
+    allow_time(items, Path(__file__).parent)
 
 
 @pytest.fixture(scope="session")
@@ -30,20 +27,6 @@ def puppets(request: pytest.FixtureRequest) -> Iterator[Puppets]:
     assert request.config.cache is not None
     with ExitStack() as stack:
         yield Puppets(request.config.cache.mkdir("parity"), stack)
-
-
-@pytest.fixture(scope="session")
-def tidewire(server: EmbeddedPostgres) -> Iterator[TidewireServer]:
-    """Return a server that a test must not stop."""
-    with serving(server) as running:
-        yield running
-
-
-@pytest.fixture
-def own_tidewire(server: EmbeddedPostgres) -> Iterator[TidewireServer]:
-    """Return a server to stop and start."""
-    with serving(server) as running:
-        yield running
 
 
 @pytest.fixture
@@ -75,13 +58,6 @@ def everyone() -> Sequence[str]:
 def topic() -> str:
     """Return a topic that no other test uses."""
     return f"room:{next(_numbers)}"
-
-
-@pytest.fixture
-def database(tidewire: TidewireServer) -> Iterator[Database]:
-    """Return the database that is served, for the role that owns everything in it."""
-    with Database.connect(tidewire.database_url) as connected:
-        yield connected
 
 
 @pytest.fixture
