@@ -12,7 +12,7 @@ CLIENT = "tidewire-client.js"
 """What the client is built as, one file."""
 LIMIT_S = 60.0
 
-Part = Literal["packages/client", "apps/console"]
+Part = Literal["packages/client", "packages/react/test/page", "apps/console"]
 
 
 def build(part: Part, folder: Path, node: Path) -> None:

@@ -24,10 +24,10 @@ _LINK = re.compile(r"/console/#sign-in=([\w-]+)")
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """Start a browser without a profile."""
+async def chromium(*arguments: str) -> AsyncIterator[Browser]:
+    """Start a browser without a profile, with more arguments than usual if wanted."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=[*ARGUMENTS, *arguments])
         try:
             yield browser
         finally:

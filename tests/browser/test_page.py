@@ -2,20 +2,19 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import CDPSession, Page, async_playwright
+from playwright.async_api import Page
 
+from tests.browser.console_pages import chromium
 from tests.browser.narrow_network import NarrowNetwork
+from tests.browser.pages import serving_files
+from tests.browser.weight import weigh
 from tests.parity.clients import anon_key
-from tests.parity.installed import find_chromium
 from tests.parity.tables import Table
 
 HERE = Path(__file__).parent / "js"
@@ -23,32 +22,10 @@ LIMIT_S = 40.0
 QUICK = {"beatEveryMs": 800, "beatMs": 800, "leaveMs": 50}
 
 
-class Files(SimpleHTTPRequestHandler):
-    """Serves the page and the bundle, and logs nothing."""
-
-    def __init__(self, *arguments: object, bundle: Path, **options: object) -> None:
-        self.bundle = bundle
-        super().__init__(*arguments, **options)  # type: ignore[arg-type]  # whatever the server hands over
-
-    def translate_path(self, path: str) -> str:
-        name = Path(path.partition("?")[0]).name
-        return str(self.bundle if name == self.bundle.name else HERE / name)
-
-    def guess_type(self, path: Any) -> str:
-        return "text/html" if str(path).endswith(".html") else "text/javascript"
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def address(bundle: Path) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, bundle=bundle)) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/page.html"
-        server.shutdown()
-        thread.join()
+    with serving_files(HERE, bundle.parent) as served:
+        yield f"{served}/page.html"
 
 
 class Visitor:
@@ -94,8 +71,7 @@ class Visitor:
 async def visiting(address: str, port: int) -> AsyncIterator[Visitor]:
     """Open the page. In the end there was no error in it, but that connections failed."""
     errors: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=find_chromium(), args=["--disable-gpu"])
+    async with chromium() as browser:
         page = await browser.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         await page.goto(address)
@@ -104,7 +80,6 @@ async def visiting(address: str, port: int) -> AsyncIterator[Visitor]:
         await visitor.connect()
         yield visitor
         await visitor.ask("close")
-        await browser.close()
     assert errors == []
 
 
@@ -146,15 +121,6 @@ async def test_a_page_without_websocket_takes_the_stream(address: str, network: 
         assert (await visitor.heard("status"))[-1]["status"]["transport"] == "sse"
 
 
-async def counters(session: CDPSession) -> tuple[int, int]:
-    """Return the bytes in use and the listeners of the page, after everything unused is gone."""
-    for _ in range(2):
-        await session.send("HeapProfiler.collectGarbage")
-    heap = await session.send("Runtime.getHeapUsage")
-    found = await session.send("Memory.getDOMCounters")
-    return heap["usedSize"], found["jsEventListeners"]
-
-
 async def test_many_comings_and_goings_leave_nothing_behind(address: str, network: NarrowNetwork, todos: Table) -> None:
     cycle = """async (table) => {
       for (let turn = 0; turn < 125; turn += 1) {
@@ -171,10 +137,10 @@ async def test_many_comings_and_goings_leave_nothing_behind(address: str, networ
         found = []
         for _ in range(7):
             await visitor.page.evaluate(cycle, todos.name)
-            found.append(await counters(session))
+            found.append(await weigh(session))
         # What is made once is made in the first rounds, and the engine compiles when it likes. A leak would show in
         # every later round, with some hundred bytes for each subscription.
         first, later = found[:3], found[3:]
-        assert min(in_use for in_use, _ in later) - max(in_use for in_use, _ in first) < 50_000
-        assert {listeners for _, listeners in found} == {found[0][1]}
+        assert min(each.heap_bytes for each in later) - max(each.heap_bytes for each in first) < 50_000
+        assert {each.listeners for each in found} == {found[0].listeners}
         assert await visitor.page.evaluate("window.sockets.length") == 1
