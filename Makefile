@@ -45,7 +45,8 @@ bench: $(READY)  ## Measure, and write the figures to benchmarks/results
 
 soak: $(CLIENTS)  ## The long forms: 200 kills, 10 000 examples a property, an hour of clients, 500 comings and goings
 	TIDEWIRE_SOAK=1 HYPOTHESIS_PROFILE=soak $(RUN) pytest -m "soak or not soak" --timeout=4500 tests/soak tests/properties \
-	  tests/integration/test_injection.py tests/integration/test_described_requests.py tests/browser/test_hooks.py
+	  tests/integration/test_injection.py tests/integration/test_described_requests.py \
+	  tests/integration/test_demo_page.py tests/browser/test_hooks.py
 
 format: $(READY)  ## Format the code
 	$(RUN) ruff format

@@ -1,5 +1,6 @@
 """The demo's page in a real browser: a row that one person writes appears in the windows that may show it."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from statistics import median
 from typing import Any, Final
@@ -21,7 +22,9 @@ pytestmark = [
     pytest.mark.timeout(90),  # a browser and several windows, on a machine that does other things as well
 ]
 
-ROWS: Final = 50
+ROWS: Final = 200 if os.environ.get("TIDEWIRE_SOAK") == "1" else 50
+MOST_MS: Final = 500
+"""What is promised for the median: ten times what it takes, so that a busy machine is no reason to break it."""
 SOME: Final = 5
 LIMIT_MS: Final = 20_000
 LIVE: Final = "#status[data-state=connected]"
@@ -111,9 +114,10 @@ async def test_rows_travel_from_one_window_to_the_other(
         await ana.keyboard.press("Enter")
         figures.append(await took_ms(ben, last + 1))
     figures.sort()
-    said = f"p50 {median(figures):.0f} ms, p99 {figures[-1]:.0f} ms, {ROWS} rows"
-    print(f"from the click to the other window: {said}")  # noqa: T201 - a figure to look at, not to judge by
+    said = f"p50 {median(figures):.0f} ms, p99 {figures[ROWS * 99 // 100]:.0f} ms, {ROWS} rows"
+    print(f"from the click to the other window: {said}")  # noqa: T201 - a figure of this run
     assert figures[0] >= 0
+    assert median(figures) < MOST_MS
 
     booking = ask(marketplace[0], LAST)
     await ben.click(f"[aria-label='Confirm No. {booking}']")
