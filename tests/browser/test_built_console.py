@@ -1,11 +1,12 @@
-"""What is committed of the console is what its sources give, byte for byte, and no more than a page should weigh."""
+"""What is committed of the user interface is what its sources give, byte for byte, and as light as a page should be."""
 
 import gzip
 import hashlib
 import re
+from importlib.resources import files
 from pathlib import Path
 
-from tests.browser.built import build
+from tests.browser.built import CLIENT, build
 from tidewire.server.console_parts import BUILT_PAGES
 
 FIRST_PAGE_BYTES = 150_000
@@ -25,6 +26,11 @@ def digests(folder: Path) -> dict[str, str]:
 def test_it_is_built_from_its_sources(node20: Path, tmp_path: Path) -> None:
     build("apps/console", tmp_path, node20)
     assert digests(BUILT_PAGES) == digests(tmp_path), "run `make ui` and commit what it writes"
+
+
+def test_the_demo_has_the_client_as_it_is(bundle: Path) -> None:
+    committed = files("tidewire.demo").joinpath("ui", CLIENT).read_bytes()
+    assert committed == bundle.read_bytes(), "run `make ui` and commit what it writes"
 
 
 def test_its_first_page_is_light() -> None:

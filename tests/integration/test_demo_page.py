@@ -28,6 +28,8 @@ MOST_MS: Final = 500
 SOME: Final = 5
 LIMIT_MS: Final = 20_000
 LIVE: Final = "#status[data-state=connected]"
+CHROMIUM_SAYS: Final = "net::ERR_"
+"""Of every attempt to connect that fails, which no page can keep it from."""
 BOOK: Final = """insert into tidewire_demo.bookings (customer_id, professional_id, starts_at, clicked_at)
 select c.id, p.id, now(), now() from tidewire_demo.users c, tidewire_demo.users p
 where (c.handle, p.handle) = ('ana', 'ben')"""
@@ -129,25 +131,47 @@ async def test_rows_travel_from_one_window_to_the_other(
     assert "Ana Nube" not in await cleo.inner_text("main")
 
 
-async def test_a_window_that_was_cut_off_misses_nothing(
+async def test_a_window_that_was_cut_off_says_so_and_misses_nothing(
     marketplace: tuple[str, RealtimeServer], windows: Windows
 ) -> None:
     ben = await windows.open()
     sockets: list[WebSocketRoute] = []
+    is_away = False
 
-    def connect(route: WebSocketRoute) -> None:
+    async def connect(route: WebSocketRoute) -> None:
         sockets.append(route)
-        route.connect_to_server()
+        if is_away:
+            await route.close()
+        else:
+            route.connect_to_server()
 
     await ben.route_web_socket("**/realtime/v1/websocket*", connect)
     await windows.go(ben, "ben")
+    await ben.evaluate("window.sameAsBefore = true")
     before = ask(marketplace[0], LAST)
+    is_away = True
     await sockets[0].close()
+    await ben.wait_for_selector("#status[data-state=disconnected] >> text=trying again")
     execute(marketplace[0], *([BOOK] * SOME))
+    is_away = False
     for booking in range(before + 1, before + SOME + 1):
         await took_ms(ben, booking)
     await ben.wait_for_selector(LIVE)
-    assert len(sockets) == 2
+    assert await ben.evaluate("window.sameAsBefore")
+
+
+async def test_a_window_that_was_offline_is_back_by_itself(
+    marketplace: tuple[str, RealtimeServer], windows: Windows
+) -> None:
+    ben = await windows.open("ben")
+    before = ask(marketplace[0], LAST)
+    await ben.context.set_offline(True)  # nothing is closed, and nothing arrives
+    await ben.wait_for_selector("#status[data-state=disconnected]")
+    execute(marketplace[0], BOOK)
+    await ben.context.set_offline(False)
+    await took_ms(ben, before + 1)
+    await ben.wait_for_selector(LIVE)
+    windows.complaints = [said for said in windows.complaints if CHROMIUM_SAYS not in said]
 
 
 async def test_a_paused_window_stands_still(marketplace: tuple[str, RealtimeServer], windows: Windows) -> None:

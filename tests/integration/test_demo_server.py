@@ -112,6 +112,7 @@ def test_tokens_say_what_the_policies_read(demo: Demo) -> None:
     assert claims["sub"] == demo.people["ana"].id
     assert claims["app_metadata"] == {"tenant": "marea", "kind": "customer"}
     assert claims["exp"] - claims["iat"] == 3600
+    assert claims_of(ask_token(demo.served, "ana").json["key"])["role"] == "anon"
     assert ask_token(demo.served, "nobody").status == 404
     assert demo.served.get("/demo/token?as=ana").status == 405
 
@@ -143,7 +144,7 @@ def test_the_page_is_served_and_kept_by_its_etag(demo: Demo) -> None:
     assert "script-src 'self'" in page.headers["content-security-policy"]
     assert b"<style" not in page.body
     assert b"style=" not in page.body
-    for name in ("page.css", "page.js", "view.js", "live.js", "wave.svg"):
+    for name in ("page.css", "page.js", "view.js", "tidewire-client.js", "wave.svg"):
         file = demo.served.get(f"/demo/{name}")
         assert (file.status, file.headers["cache-control"]) == (200, "no-cache")
         assert demo.served.get(f"/demo/{name}", if_none_match=file.headers["etag"]).status == 304

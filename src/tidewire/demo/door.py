@@ -20,6 +20,8 @@ from tidewire.demo.marketplace import Person
 from tidewire.demo.page import PREFIX, page_routes
 
 LIFETIME_S: Final = 3600
+KEY_LIFETIME_S: Final = 365 * 24 * 3600
+"""Of what a page shows when it connects, for as long as it stays open. By itself it lets nobody read anything."""
 NAMES: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 """How a browser on this machine calls us. Another name that leads here belongs to a page that means no good."""
 
@@ -47,7 +49,7 @@ class DemoDoor:
         return _answer(list(self._people.values()))
 
     async def token(self, request: Request) -> Response:
-        """Give a token for the person that `as` in the query names."""
+        """Give a token for the person that `as` in the query names, and the key to connect with."""
         if not is_own_page(request):
             return _answer({"message": "Only the demo's own page on this machine gets a token"}, HTTPStatus.FORBIDDEN)
         person = self._people.get(request.query_params.get("as", ""))
@@ -55,7 +57,8 @@ class DemoDoor:
             return _answer({"message": f"Expected as= one of {', '.join(self._people)}"}, HTTPStatus.NOT_FOUND)
         now_s = int(time.time())
         claims = {**person.claims(), "iat": now_s, "exp": now_s + LIFETIME_S}
-        return _answer({"token": self._sign(claims), "expires_at": claims["exp"]})
+        key = self._sign({"role": "anon", "iat": now_s, "exp": now_s + KEY_LIFETIME_S})
+        return _answer({"token": self._sign(claims), "expires_at": claims["exp"], "key": key})
 
 
 def is_own_page(request: Request) -> bool:

@@ -15,7 +15,7 @@ TYPES: Final = {
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
     "view.js": "text/javascript; charset=utf-8",
-    "live.js": "text/javascript; charset=utf-8",
+    "tidewire-client.js": "text/javascript; charset=utf-8",
     "wave.svg": "image/svg+xml",
 }
 """What there is; nothing else is looked for on the disk."""

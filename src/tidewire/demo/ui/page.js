@@ -1,9 +1,11 @@
-// Shows the start, or with ?as=NAME the window of that person: asks the demo for a token and connects the view to it.
+// Shows the start, or with ?as=NAME the window of that person: connects the view to the server with @tidewire/client.
 
-import { Live } from "./live.js"
+import { createClient } from "./tidewire-client.js"
 import { find, View } from "./view.js"
 
-const STATES = { connecting: "connecting", connected: "live", disconnected: "trying again" }
+const SCHEMA = "tidewire_demo"
+const LISTS = { bookings: 40, notifications: 5 }
+const STATES = { connecting: "connecting", partial: "connecting", connected: "live", disconnected: "trying again" }
 const SAID = {
   ana: "Books somebody, and sees her own bookings only.",
   ben: "Is booked, confirms, and sees what concerns him.",
@@ -49,12 +51,30 @@ function showStatus(state) {
   find("status-word").textContent = STATES[state]
 }
 
+/** Makes a client for one person, and `ask`, which calls the data API as that person. */
+async function connect({ handle }) {
+  const askToken = () => fetchJson(`/demo/token?as=${handle}`, { method: "POST" })
+  const { key, ...first } = await askToken()
+  let { token } = first
+  const accessToken = async () => {
+    token = (await askToken()).token // the client asks in time, so that this one is good for `ask` as well
+    return token
+  }
+  const ask = async (path, options = {}) => {
+    const headers = { apikey: key, Authorization: `Bearer ${token}`, ...options.headers }
+    const answer = await fetch(`/rest/v1/${path}`, { ...options, headers })
+    if (!answer.ok) throw new Error((await answer.json()).message)
+    return answer
+  }
+  return { client: createClient(location.origin, { apikey: key, accessToken }), ask }
+}
+
 /** Writes with the moment of the click in the row itself, by this machine's clock, which the other window reads as well. */
-async function write(live, path, method, values) {
+async function write(ask, path, method, values) {
   const body = JSON.stringify({ ...values, clicked_at: new Date().toISOString() })
   const headers = { "Content-Type": "application/json", Prefer: "return=minimal" }
   try {
-    await live.ask(path, { method, headers, body })
+    await ask(path, { method, headers, body })
     find("told").textContent = "Committed. Look at the other window."
   } catch (error) {
     find("told").textContent = `That was refused: ${error.message}`
@@ -68,36 +88,34 @@ function tomorrowAtTen() {
   return moment.toISOString()
 }
 
-async function offerBooking(live) {
-  const professionals = await (await live.ask("professionals?select=id,name,service&order=name")).json()
+async function offerBooking(ask) {
+  const professionals = await (await ask("professionals?select=id,name,service&order=name")).json()
   const first = professionals.findIndex(({ name }) => name === "Ben Farol")
   professionals.unshift(...professionals.splice(first, 1))
   for (const { id, name, service } of professionals) find("professional").append(new Option(`${name}: ${service}`, id))
   find("book").hidden = false
   find("book").addEventListener("submit", (event) => {
     event.preventDefault()
-    write(live, "bookings", "POST", { professional_id: find("professional").value, starts_at: tomorrowAtTen() })
+    write(ask, "bookings", "POST", { professional_id: find("professional").value, starts_at: tomorrowAtTen() })
   })
 }
 
 async function showWindow(person) {
   document.title = `${person.name} · Tidewire demo`
-  const view = new View(person, (id, status) => write(live, `bookings?id=eq.${id}`, "PATCH", { status }))
-  const live = new Live({
-    schema: "tidewire_demo",
-    lists: [
-      { table: "bookings", query: "order=id.desc&limit=40" },
-      { table: "notifications", query: "order=id.desc&limit=5" },
-    ],
-    askToken: () => fetchJson(`/demo/token?as=${person.handle}`, { method: "POST" }),
-    onEmpty: () => view.empty(),
-    onRow: (table, row) => view.take(table, row),
-    onStatus: showStatus,
-  })
+  const { client, ask } = await connect(person)
+  const view = new View(person, (id, status) => write(ask, `bookings?id=eq.${id}`, "PATCH", { status }))
+  for (const [table, limit] of Object.entries(LISTS)) {
+    const rows = client.rows({ table, schema: SCHEMA, order: "id.desc", limit })
+    rows.subscribe(() => {
+      const snapshot = rows.getSnapshot()
+      if (snapshot.state === "live" || snapshot.state === "stale") view.show(table, snapshot.rows)
+    })
+  }
+  client.subscribeToTable("bookings", (event) => view.time(event), { schema: SCHEMA })
+  client.status.subscribe(() => showStatus(client.status.getSnapshot().state))
+  showStatus("connecting")
   find("window").hidden = false
-  await live.start()
-  view.draw()
-  if (person.kind === "customer") await offerBooking(live)
+  if (person.kind === "customer") await offerBooking(ask)
 }
 
 const people = await fetchJson("/demo/people")

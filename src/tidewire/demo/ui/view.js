@@ -22,11 +22,12 @@ const fill = (node, selector, text) => Object.assign(node.querySelector(selector
 const milliseconds = (ms) => (ms < 1 ? "< 1 ms" : `${Math.round(ms)} ms`)
 const isOpen = (row) => row.clicked_at !== null && (row.status === "pending" || row.status === "confirmed")
 
-/** Takes rows as they come with `take`; `onAnswer(id, status)` is called when a button of a booking is pressed. */
+/** Takes lists with `show`, and changes to bookings with `time`; `onAnswer(id, status)` is called when a button is pressed. */
 export class View {
   constructor(person, onAnswer) {
     Object.assign(this, { person, onAnswer, paused: false, drawing: false })
-    this.rows = { bookings: new Map(), notifications: new Map() }
+    this.rows = {} // by table, as soon as there is a list
+    this.times = new Map()
     this.nodes = new Map()
     this.samples = []
     find("name").textContent = person.name
@@ -35,29 +36,25 @@ export class View {
     find("pause").addEventListener("click", () => this.pause(!this.paused))
   }
 
-  /** Forgets all rows: what comes next are whole lists. */
-  empty() {
-    for (const rows of Object.values(this.rows)) rows.clear()
-  }
-
-  take(table, { type, row, arrived, committed }) {
-    const rows = this.rows[table]
-    if (type === "DELETE") rows.delete(row.id)
-    else rows.set(row.id, { ...row, ...this.measure(table, row, arrived, committed) })
-    if (rows.size > KEPT) rows.delete(Math.min(...rows.keys()))
+  show(table, rows) {
+    this.rows[table] = rows
     this.draw()
   }
 
   /** Measures from the click where a person has just made this version of the row, and from its commit where not. */
-  measure(table, row, arrived, committed) {
-    if (arrived === undefined) return {}
-    const fromCommit = arrived - committed
-    const clicked = row.clicked_at ? Date.parse(row.clicked_at) : NaN
-    const isClicked = table === "bookings" && arrived - clicked < JUST_NOW_MS
-    const took = isClicked ? arrived - clicked : fromCommit
+  time({ eventType, new: row, commit_timestamp: committed }) {
+    if (eventType === "DELETE") return
+    const arrived = Date.now()
+    const fromCommit = arrived - Date.parse(committed)
+    const fromClick = row.clicked_at ? arrived - Date.parse(row.clicked_at) : NaN
+    const isClicked = fromClick < JUST_NOW_MS
+    const took = isClicked ? fromClick : fromCommit
     const words = isClicked ? `${milliseconds(took)} after the click, ${milliseconds(fromCommit)} after the commit` : `${milliseconds(took)} after the commit`
-    if (table === "bookings") this.tell(row, { took, words, isClicked })
-    return { took, words, isClicked, fresh: arrived }
+    this.times.delete(row.id) // the newest goes last
+    this.times.set(row.id, { took, words, isClicked })
+    if (this.times.size > KEPT) this.times.delete(this.times.keys().next().value)
+    this.tell(row, { took, words, isClicked })
+    this.draw()
   }
 
   tell(row, { took, words, isClicked }) {
@@ -86,11 +83,11 @@ export class View {
     requestAnimationFrame(() => {
       this.drawing = false
       if (this.paused) return
-      const bookings = [...this.rows.bookings.values()]
-      bookings.sort((a, b) => isOpen(b) - isOpen(a) || b.id - a.id)
-      this.list("bookings", bookings.slice(0, SHOWN), "nothing", (row) => this.booking(row))
-      const news = [...this.rows.notifications.values()].sort((a, b) => b.id - a.id)
-      this.list("notifications", news.slice(0, 5), "no-news", (row) => this.notification(row))
+      const { bookings, notifications } = this.rows
+      // What is open first, and then the newest first, as they come.
+      const sorted = bookings?.toSorted((a, b) => isOpen(b) - isOpen(a))
+      if (sorted) this.list("bookings", sorted.slice(0, SHOWN), "nothing", (row, time) => this.booking(row, time))
+      if (notifications) this.list("notifications", notifications, "no-news", (row) => this.notification(row))
     })
   }
 
@@ -99,9 +96,10 @@ export class View {
     const list = find(id)
     const wanted = rows.map((row) => {
       const known = this.nodes.get(`${id} ${row.id}`)
-      if (known?.row === row) return known.node
-      const node = make(row)
-      this.nodes.set(`${id} ${row.id}`, { row, node })
+      const time = this.times.get(row.id)
+      if (known?.row === row && known.time === time) return known.node
+      const node = make(row, time)
+      this.nodes.set(`${id} ${row.id}`, { row, time, node })
       return node
     })
     const hadFocus = list.contains(document.activeElement)
@@ -116,18 +114,20 @@ export class View {
     find(empty).hidden = rows.length > 0
   }
 
-  booking(row) {
+  booking(row, time) {
     const node = fromTemplate("booking")
     node.dataset.id = row.id
-    if (row.took !== undefined) node.dataset.took = row.took
-    if (row.fresh !== undefined) node.classList.add(row.isClicked ? "clicked" : "fresh")
+    if (time) {
+      node.dataset.took = time.took
+      node.classList.add(time.isClicked ? "clicked" : "fresh")
+    }
     fill(node, ".service", row.service)
     const { kind } = this.person
     const other = { customer: `with ${row.professional}`, professional: `for ${row.customer}`, desk: `${row.customer}, ${row.professional}` }
     fill(node, ".with", other[kind])
     fill(node, ".state", row.status).classList.add(row.status)
     fill(node, ".when", `No. ${row.id} · ${MOMENT.format(new Date(row.starts_at))} · ${MONEY.format(row.total_price_cop)}`)
-    fill(node, ".arrival", row.words ? `arrived ${row.words}` : "")
+    fill(node, ".arrival", time ? `arrived ${time.words}` : "")
     for (const status of NEXT[kind][row.status] ?? []) {
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: VERBS[status] })
       button.setAttribute("aria-label", `${VERBS[status]} No. ${row.id}`)
