@@ -38,7 +38,7 @@ test-js: $(JS)  ## Run the tests of what runs in a browser that need no server; 
 	cd js && npm test
 
 shots: $(CLIENTS) $(JS)  ## Take the pictures of the documentation
-	$(RUN) pytest -n 0 tests/browser/shots.py
+	$(RUN) pytest -n 0 tests/browser/shots.py tests/browser/shots_demo.py
 
 bench: $(READY)  ## Measure, and write the figures to benchmarks/results
 	$(RUN) python -m benchmarks.run
