@@ -1,10 +1,12 @@
 """The documentation is true: Python blocks run, commands succeed, every setting and error has its heading."""
 
+import ast
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -20,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 BLOCK = re.compile(r"^```(?P<kind>python|console)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 RUNNABLE = [page for page in PAGES if page.parent != ROOT and BLOCK.search(page.read_text())]
+LEVELS = frozenset({"debug", "info", "warning", "error", "exception", "critical", "log"})
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
 
 
@@ -61,6 +64,31 @@ def test_every_error_is_documented_and_drawn() -> None:
     assert headings("docs/reference/errors.md") == classes
     drawing = set(re.findall(r"[├└]── (\w+)", errors.__doc__ or "")) | {"TidewireError"}
     assert drawing == classes
+
+
+def logged_events() -> Iterator[tuple[str, str]]:
+    """Return where something is logged, and the name of the event; empty where no name stands in the call itself."""
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        text = path.read_text()
+        assert set(re.findall(r"(\w+) = structlog.get_logger", text)) <= {"log"}, f"{path}: loggers are called log"
+        for node in ast.walk(ast.parse(text)):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name("log"), attr=attr), args=given) if attr in LEVELS:
+                    named = given[1:] if attr == "log" else given  # the first argument of that one is the level
+                    is_plain = bool(named) and isinstance(named[0], ast.Constant) and isinstance(named[0].value, str)
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}", ast.literal_eval(named[0]) if is_plain else ""
+
+
+def test_every_logged_event_is_documented() -> None:
+    events = dict(logged_events())
+    assert [where for where, event in events.items() if not event] == []
+    assert headings("docs/reference/log.md") == set(events.values())
+
+
+def test_every_event_says_what_happened_and_what_to_do() -> None:
+    sections = re.split(r"^## ", (ROOT / "docs/reference/log.md").read_text(), flags=re.MULTILINE)[1:]
+    assert [section for section in sections if len(section.strip().split("\n\n")) != 3] == []
+    assert sections == sorted(sections)
 
 
 def test_every_command_and_option_is_documented() -> None:
