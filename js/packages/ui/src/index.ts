@@ -6,6 +6,8 @@ export { ConnectionStatus, LiveConnectionStatus, type ConnectionStatusProps } fr
 export { DataTable, type Column, type DataTableProps } from "./data_table.tsx"
 export { Dialog, type DialogProps } from "./dialog.tsx"
 export { age, bytes, count, dateAndTime, joined, milliseconds, rate, timeOfDay, type Figure } from "./format.ts"
+export { Histogram, type HistogramProps } from "./histogram.tsx"
+export type { HistogramMark } from "./histogram_layout.ts"
 export { PauseButton, usePausable, type Pausable } from "./pause.tsx"
 export { Sparkline, type SparklineProps } from "./sparkline.tsx"
 export { StatTile, type StatTileProps } from "./stat_tile.tsx"

@@ -1,9 +1,9 @@
 /** Charts with data, with a gap in it, and without any. */
-import { Panel } from "@tidewire/ui"
+import { Histogram, Panel } from "@tidewire/ui"
 import { TimeChart } from "@tidewire/ui/time-chart"
 import type { ReactElement } from "react"
 
-import { GAPS, PEAKS, TIMES, WAVE } from "./samples.ts"
+import { BOUNDS, GAPS, HILL, MARKS, PEAKS, TIMES, WAVE } from "./samples.ts"
 
 const ms = (value: number): string => `${value.toFixed(0)} ms`
 
@@ -13,11 +13,13 @@ const NONE = [{ label: "p50", values: [] }]
 
 export function GalleryCharts(): ReactElement {
   return (
-    <Panel title="Time charts">
+    <Panel title="Charts">
       <div className="columns">
         <TimeChart title="Commit to socket" times={TIMES} series={CALM} format={ms} />
         <TimeChart title="With a gap" times={TIMES} series={WITH_GAP} format={ms} />
         <TimeChart title="Nothing yet" times={[]} series={NONE} format={ms} />
+        <Histogram title="How often" counted="deliveries" bounds={BOUNDS} counts={HILL} marks={MARKS} shownUpTo={500} format={ms} />
+        <Histogram title="Not once" counted="deliveries" bounds={BOUNDS} counts={[]} marks={[]} shownUpTo={500} format={ms} />
       </div>
     </Panel>
   )

@@ -23,6 +23,10 @@ export const WAVE = TIMES.map((_, index) => 12 + 6 * Math.sin(index / 9) + 3 * M
 export const PEAKS = WAVE.map((value, index) => value * (index % 17 === 0 ? 3.2 : 1.8))
 export const GAPS = WAVE.map((value, index) => (index > 50 && index < 70 ? null : value))
 
+export const BOUNDS = Array.from({ length: 40 }, (_, step) => 0.1 * 1.25 ** step)
+export const HILL = BOUNDS.map((_, step) => (step === 34 ? 3 : Math.round(240 * Math.exp(-(((step - 14) / 4) ** 2)))))
+export const MARKS = [{ label: "p50", at: 2.3 }, { label: "p95", at: 7 }, { label: "p99", at: 198 }]
+
 export interface Booking {
   readonly id: number
   readonly guest: string

@@ -7,6 +7,7 @@ import { type Feed, useOverview } from "../feeds.ts"
 import type { OverviewState } from "../feed_states.ts"
 import { PageHead } from "../page_head.tsx"
 import { HourCharts } from "./hour_charts.tsx"
+import { LatencyPanel } from "./latency_panel.tsx"
 import { OverviewTiles } from "./overview_tiles.tsx"
 
 export default function OverviewPage(): ReactElement {
@@ -20,6 +21,7 @@ export default function OverviewPage(): ReactElement {
         {(state) => (
           <>
             <OverviewTiles state={state} />
+            <LatencyPanel state={state} />
             <HourCharts points={state.points} />
             <div className="columns">
               <Counts title="Errors by code" counts={state.now.errors} empty="No warnings and no errors" />
