@@ -20,6 +20,7 @@ export default defineConfig({
   base: "/console/",
   plugins: [react(), sonnerWithoutStyles],
   resolve: { alias: SOURCES, dedupe: ["react", "react-dom"] },
+  server: { fs: { allow: ["../../.."] } }, // the reference lies outside the workspace
   build: {
     target: "es2022",
     outDir: fileURLToPath(new URL("../../../src/tidewire/_ui", import.meta.url)),
