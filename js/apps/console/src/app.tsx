@@ -10,6 +10,7 @@ import { SignIn } from "./sign_in.tsx"
 
 const OverviewPage = lazy(() => import("./pages/overview.tsx"))
 const ConnectionsPage = lazy(() => import("./pages/connections.tsx"))
+const TablesPage = lazy(() => import("./pages/tables.tsx"))
 const LogPage = lazy(() => import("./pages/log.tsx"))
 const GalleryPage = lazy(() => import("./gallery/gallery.tsx"))
 
@@ -37,6 +38,7 @@ function SignedIn(): ReactElement {
           <Routes>
             <Route index element={<OverviewPage />} />
             <Route path="connections" element={<ConnectionsPage />} />
+            <Route path="tables" element={<TablesPage />} />
             <Route path="log" element={<LogPage />} />
             <Route path="*" element={<Nowhere />} />
           </Routes>

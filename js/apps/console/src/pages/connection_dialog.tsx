@@ -1,11 +1,13 @@
 /** One connection: its channels, and the way to send it away. */
-import { Badge, bytes, Button, dateAndTime, Details, Dialog, ErrorState, joined, LoadingState } from "@tidewire/ui"
+import { Badge, bytes, Button, dateAndTime, Details, Dialog, joined } from "@tidewire/ui"
 import { toast } from "@tidewire/ui/toasts"
-import { type ReactElement, useEffect, useState } from "react"
+import { type ReactElement, useState } from "react"
 
-import { ApiError, ask, post } from "../api.ts"
+import { post } from "../api.ts"
+import { AskedGate } from "../asked_gate.tsx"
 import type { ConnectionDetail } from "../feed_types.ts"
 import { session } from "../session.ts"
+import { useAsked } from "../use_asked.ts"
 
 export interface ConnectionDialogProps {
   readonly number: number
@@ -13,7 +15,18 @@ export interface ConnectionDialogProps {
 }
 
 export function ConnectionDialog({ number, onClose }: ConnectionDialogProps): ReactElement {
-  const { detail, error } = useDetail(number)
+  const asked = useAsked<ConnectionDetail>(`/connections/${number}`)
+  return (
+    <Dialog title={`Connection ${number}`} onClose={onClose}>
+      <AskedGate asked={asked} title="Loading the connection">
+        {(detail) => <Detail detail={detail} onClose={onClose} />}
+      </AskedGate>
+    </Dialog>
+  )
+}
+
+function Detail({ detail, onClose }: { readonly detail: ConnectionDetail; readonly onClose: () => void }): ReactElement {
+  const { number, user, role, since, queue_bytes } = detail.connection
   const [isSure, setIsSure] = useState(false)
   const disconnect = (): void => {
     post(`/connections/${number}/disconnect`, {}, session.token).then(
@@ -23,26 +36,20 @@ export function ConnectionDialog({ number, onClose }: ConnectionDialogProps): Re
     onClose()
   }
   return (
-    <Dialog title={`Connection ${number}`} onClose={onClose}>
-      {error && <ErrorState title={error.message}>{error.hint}</ErrorState>}
-      {!error && !detail && <LoadingState title="Loading the connection" />}
-      {detail && (
-        <>
-          <Details entries={[
-            ["User", detail.connection.user ?? "nobody"],
-            ["Role", detail.connection.role ?? "not joined yet"],
-            ["Connected", dateAndTime(detail.connection.since)],
-            ["Queue", joined(bytes(detail.connection.queue_bytes))],
-          ]} />
-          <Channels detail={detail} />
-          <div className="row">
-            {isSure
-              ? <><Button kind="danger" onClick={disconnect}>Yes, disconnect</Button><Button onClick={() => setIsSure(false)}>Keep it</Button></>
-              : <Button kind="danger" onClick={() => setIsSure(true)}>Disconnect</Button>}
-          </div>
-        </>
-      )}
-    </Dialog>
+    <>
+      <Details entries={[
+        ["User", user ?? "nobody"],
+        ["Role", role ?? "not joined yet"],
+        ["Connected", dateAndTime(since)],
+        ["Queue", joined(bytes(queue_bytes))],
+      ]} />
+      <Channels detail={detail} />
+      <div className="row">
+        {isSure
+          ? <><Button kind="danger" onClick={disconnect}>Yes, disconnect</Button><Button onClick={() => setIsSure(false)}>Keep it</Button></>
+          : <Button kind="danger" onClick={() => setIsSure(true)}>Disconnect</Button>}
+      </div>
+    </>
   )
 }
 
@@ -59,17 +66,4 @@ function Channels({ detail: { channels } }: { readonly detail: ConnectionDetail 
       ))}
     </ul>
   )
-}
-
-function useDetail(number: number): { detail: ConnectionDetail | null; error: ApiError | null } {
-  const [found, setFound] = useState<{ detail: ConnectionDetail | null; error: ApiError | null }>({ detail: null, error: null })
-  useEffect(() => {
-    const stop = new AbortController()
-    ask<ConnectionDetail>(`/connections/${number}`, { token: session.token, signal: stop.signal }).then(
-      (detail) => setFound({ detail, error: null }),
-      (error: unknown) => stop.signal.aborted || setFound({ detail: null, error: error instanceof ApiError ? error : new ApiError(0, null) }),
-    )
-    return () => stop.abort()
-  }, [number])
-  return found
 }
