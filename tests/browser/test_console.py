@@ -1,5 +1,6 @@
 """The console in Chromium: clean in both themes, on a phone and by keyboard, live, and back by itself after a crash."""
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,7 +15,7 @@ from tests.parity.tables import Table
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 THEMES: tuple[Theme, ...] = ("light", "dark")
-SCREENS = ("Overview", "Connections", "Log")
+SCREENS = ("Overview", "Connections", "Tables", "Log")
 NOTHING_TO_SAY = "Failed to load resource"
 """What Chromium itself says of every answer that is an error."""
 
@@ -114,6 +115,10 @@ async def test_what_flows_is_seen(browser: Browser, tidewire: TidewireServer, to
                 todos.insert(id=key)
                 reader.receive("postgres_changes")
             await expect(latency).to_contain_text("ms")
+            histogram = seen.page.get_by_role("figure", name="From commit to socket").get_by_role("img")
+            await expect(histogram).to_have_accessible_name(
+                re.compile(r"transactions in .*p50: .* ms\. .*p99: .* ms\.")
+            )
         assert seen.complaints == []
 
 

@@ -85,3 +85,7 @@ class Database:
 
     def execute(self, statement: str, *values: Any) -> None:
         self._connection.execute(statement.encode(), values or None)
+
+    def holds(self, question: str) -> bool:
+        """Tell whether a query finds a row."""
+        return self._connection.execute(question.encode()).fetchone() is not None
