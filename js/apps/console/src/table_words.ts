@@ -13,6 +13,10 @@ export interface RoleWords extends Said {
   readonly why: string
 }
 
+export interface TableSights {
+  readonly tables: readonly TableSight[]
+}
+
 export interface FindingGroup {
   readonly code: string
   readonly severity: Finding["severity"]
@@ -57,6 +61,12 @@ export function roleWordsOf({ policies, why, hidden_columns }: RoleSight, isGuar
     case "postgres":
       return { tone: "plain", word: "by Postgres", sees: judged, why: why || "Its policies cannot be compiled." }
   }
+}
+
+/** Give back each table of before that is the same still: only what has changed is to be seen as changed. */
+export function settled(before: TableSights | null, now: TableSights): TableSights {
+  const known = new Map(before?.tables.map((table) => [JSON.stringify(table), table]))
+  return { tables: now.tables.map((table) => known.get(JSON.stringify(table)) ?? table) }
 }
 
 /** What is about no table in particular concerns them all. */

@@ -12,20 +12,23 @@ export interface Asked<T> {
   readonly again: () => void
 }
 
-export function useAsked<T>(path: string): Asked<T> {
+/** `settle` may give back parts of the answer before, where they are the same; give the same function each time. */
+export function useAsked<T>(path: string, settle: (before: T | null, now: T) => T = asItIs): Asked<T> {
   const [round, setRound] = useState(0)
   const [found, setFound] = useState<Pick<Asked<T>, "answer" | "error"> & { round: number }>({ answer: null, error: null, round: -1 })
   useEffect(() => {
     const stop = new AbortController()
     ask<T>(path, { token: session.token, signal: stop.signal }).then(
-      (value) => setFound({ answer: { value, at: Date.now() / 1000 }, error: null, round }),
+      (now) => setFound(({ answer }) => ({ answer: { value: settle(answer?.value ?? null, now), at: Date.now() / 1000 }, error: null, round })),
       (error: unknown) => {
         if (stop.signal.aborted) return
         setFound(({ answer }) => ({ answer, error: error instanceof ApiError ? error : new ApiError(0, null), round }))
       },
     )
     return () => stop.abort()
-  }, [path, round])
+  }, [path, round, settle])
   const { answer, error } = found
   return { answer, error, isAsking: found.round !== round, again: () => setRound((before) => before + 1) }
 }
+
+const asItIs = <T>(_: T | null, now: T): T => now

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 
 import type { Finding, RoleSight, TableSight } from "../src/table_types.ts"
-import { groupsOf, identityOf, matches, nameOf, roleWordsOf, rowSecurityOf, summaryOf } from "../src/table_words.ts"
+import { groupsOf, identityOf, matches, nameOf, roleWordsOf, rowSecurityOf, settled, summaryOf } from "../src/table_words.ts"
 
 const TABLE: TableSight = {
   schema: "public", name: "orders", partitioned: false, publications: ["supabase_realtime"], identity: "default", primary_key: ["id"],
@@ -27,6 +27,13 @@ describe("a table", () => {
     }
     expect([of(true, 2), of(true, 0)]).toEqual([["good", "on, 2 policies"], ["good", "on, 0 policies"]])
     expect([of(false, 0), of(false, 1)]).toEqual([["warn", "off"], ["bad", "off, 1 policy"]])
+  })
+
+  it("that has not changed is the same as before", () => {
+    const before = settled(null, { tables: [TABLE, { ...TABLE, name: "a" }] })
+    const after = settled(before, { tables: [{ ...TABLE, name: "a" }, { ...TABLE, subscriptions: 1 }] })
+    expect(after.tables[0]).toBe(before.tables[1])
+    expect(after.tables[1]).toEqual({ ...TABLE, subscriptions: 1 })
   })
 
   it("is found by a part of its name", () => {

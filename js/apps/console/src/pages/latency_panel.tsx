@@ -10,7 +10,7 @@ const ms = (value: number): string => joined(milliseconds(value))
 
 export function LatencyPanel({ state: { bounds, now } }: { readonly state: OverviewState }): ReactElement {
   return (
-    <Panel title="How long it takes">
+    <Panel title="Latency">
       <Histogram
         title="From commit to socket"
         counted="transactions in the last ten seconds"

@@ -41,8 +41,7 @@ function columnsOf(onOpen: (table: TableSight) => void, findings: readonly Findi
     { id: "security", header: "Row-level security", cell: (table) => <SaidBadge said={rowSecurityOf(table)} /> },
     { id: "roles", header: "Followed as", cell: (table) => <Followers table={table} /> },
     { id: "changes", header: "Changes/s", align: "end", cell: ({ changes_per_s }) => rate(changes_per_s) },
-    { id: "subscriptions", header: "Subscriptions", align: "end", cell: ({ subscriptions }) => count(subscriptions) },
-    { id: "audiences", header: "Audiences", align: "end", cell: ({ audiences }) => count(audiences) },
+    { id: "subscriptions", header: "Subscriptions", align: "end", cell: ({ subscriptions, audiences }) => <Number of={subscriptions} note={`in ${audiences === 1 ? "1 audience" : `${count(audiences)} audiences`}`} /> },
     { id: "key", header: "Primary key", cell: ({ primary_key }) => (primary_key.length > 0 ? <span className="mono">{primary_key.join(", ")}</span> : <Badge tone="warn">none</Badge>) },
     { id: "identity", header: "Old rows carry", cell: (table) => <Plainly said={identityOf(table)} /> },
     { id: "publications", header: "Publications", cell: ({ publications }) => <span className="mono">{publications.join(", ")}</span> },
@@ -63,6 +62,10 @@ function Followers({ table }: { readonly table: TableSight }): ReactElement {
       })}
     </>
   )
+}
+
+function Number({ of, note }: { readonly of: number; readonly note: string }): ReactElement {
+  return of === 0 ? <span className="soft">–</span> : <>{count(of)} <span className="soft">{note}</span></>
 }
 
 function SaidBadge({ said }: { readonly said: Said | null }): ReactElement {

@@ -6,7 +6,7 @@ import { type ReactElement, useEffect, useRef, useState } from "react"
 import { AskedGate } from "../asked_gate.tsx"
 import { PageHead } from "../page_head.tsx"
 import type { Finding, TableSight } from "../table_types.ts"
-import { matches, summaryOf } from "../table_words.ts"
+import { matches, settled, summaryOf } from "../table_words.ts"
 import { useAsked } from "../use_asked.ts"
 import { Findings } from "./findings.tsx"
 import { FixDialog } from "./fix_dialog.tsx"
@@ -14,16 +14,20 @@ import { TableDialog } from "./table_dialog.tsx"
 import { TableList } from "./table_list.tsx"
 
 export default function TablesPage(): ReactElement {
-  const tables = useAsked<{ tables: TableSight[] }>("/tables")
+  const tables = useAsked("/tables", settled)
   const doctor = useAsked<{ findings: Finding[] }>("/doctor")
   const [wanted, setWanted] = useState("")
   const [open, setOpen] = useState<TableSight | null>(null)
   const [fixing, setFixing] = useState<Finding | null>(null)
-  const findings = useFocusAfter(fixing)
+  const [below, expectFocus] = useFocusAfter(fixing)
   const found = doctor.answer?.value.findings ?? null
   const refresh = (): void => {
     tables.again()
     doctor.again()
+  }
+  const lookAgain = (): void => {
+    expectFocus()
+    refresh()
   }
   return (
     <div className="page">
@@ -35,7 +39,7 @@ export default function TablesPage(): ReactElement {
       <AskedGate asked={tables} title="Reading the tables">
         {({ tables }) => <TableList tables={tables} wanted={wanted} findings={found} onOpen={setOpen} />}
       </AskedGate>
-      <div ref={findings} id="findings" tabIndex={-1}>
+      <div ref={below} id="findings" tabIndex={-1}>
         <Panel title="What doctor finds">
           <AskedGate asked={doctor} title="Looking at the database">
             {({ findings }) => <Findings findings={findings.filter(({ table }) => matches(table, wanted))} onFix={setFixing} />}
@@ -43,7 +47,7 @@ export default function TablesPage(): ReactElement {
         </Panel>
       </div>
       {open && <TableDialog table={open} onClose={() => setOpen(null)} />}
-      {fixing && <FixDialog finding={fixing} onTried={refresh} onClose={() => setFixing(null)} />}
+      {fixing && <FixDialog finding={fixing} onTried={lookAgain} onClose={() => setFixing(null)} />}
     </div>
   )
 }
@@ -54,19 +58,19 @@ function Stand({ at, findings }: { readonly at: number; readonly findings: reado
   return (
     <p className="row soft">
       <time title={dateAndTime(at)}>{`Read ${age(now / 1000 - at)} ago.`}</time>
-      {summary && <a href="#findings">Doctor has <Badge tone={summary.tone}>{summary.word}</Badge></a>}
+      {summary && <span><a href="#findings">What doctor finds</a> <Badge tone={summary.tone}>{summary.word}</Badge></span>}
     </p>
   )
 }
 
-/** What opened a window may be gone when it closes, because it was mended: then go on from where it stood. */
-function useFocusAfter(shown: object | null): React.RefObject<HTMLDivElement | null> {
+/** What opened a window may be gone when it closes, because it was mended. Whoever expects that has the focus put here. */
+function useFocusAfter(shown: object | null): readonly [React.RefObject<HTMLDivElement | null>, () => void] {
   const place = useRef<HTMLDivElement>(null)
-  const before = useRef(shown)
+  const isExpected = useRef(false)
   useEffect(() => {
-    const isClosed = before.current !== null && shown === null
-    before.current = shown
-    if (isClosed && document.activeElement === document.body) place.current?.focus({ preventScroll: true })
+    if (shown !== null || !isExpected.current) return
+    isExpected.current = false
+    place.current?.focus({ preventScroll: true })
   }, [shown])
-  return place
+  return [place, () => (isExpected.current = true)]
 }
