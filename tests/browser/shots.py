@@ -10,7 +10,7 @@ from playwright.async_api import Browser
 
 from tests.browser.console_pages import NARROW, WIDE, Console, Theme, chromium, connect, console
 from tests.parity.serving import TidewireServer, token
-from tests.parity.tables import Table
+from tests.parity.tables import Database, Table
 from tests.support.server import SocketClient, request
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(200)]
@@ -23,6 +23,22 @@ VIEWS: dict[str, tuple[Theme, tuple[int, int]]] = {
     "dark": ("dark", WIDE),
     "phone": ("light", NARROW),
 }
+
+SHOP = (
+    "create table customers (id uuid primary key, name text)",
+    "create table teams (id int primary key, member uuid)",
+    "create table orders (id int primary key, owner uuid, team int, total numeric)",
+    "create table audit_log (at timestamptz, said text)",
+    "alter table customers enable row level security",
+    "alter table teams enable row level security",
+    "alter table orders enable row level security",
+    "alter table orders replica identity full",
+    "create policy own on customers for select to authenticated using (id = auth.uid())",
+    "create policy own on orders for select to authenticated using (owner = auth.uid())",
+    "create policy members on teams for select to authenticated using (member = auth.uid() and random() < 1)",
+    "grant select on customers, teams, orders, audit_log to authenticated",
+    "alter publication supabase_realtime add table audit_log, customers, orders, teams",
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -46,7 +62,17 @@ def readers(tidewire: TidewireServer, todos: Table) -> Iterator[list[SocketClien
         yield made
 
 
+@pytest.fixture
+def shop(database: Database) -> Iterator[None]:
+    """Publish a few tables that are guarded in different ways, so that there is something to say of each."""
+    for statement in SHOP:
+        database.execute(statement)
+    yield
+    database.execute("drop table orders, customers, teams, audit_log cascade")
+
+
 @pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.usefixtures("shop")
 async def test_pictures(
     name: str, browser: Browser, tidewire: TidewireServer, todos: Table, readers: list[SocketClient]
 ) -> None:
@@ -61,7 +87,7 @@ async def test_pictures(
                 reader.receive("postgres_changes")
             await seen.page.wait_for_timeout(600)
         await shoot(seen, f"overview-{name}")
-        for screen in ("Connections", "Log"):
+        for screen in ("Connections", "Tables", "Log"):
             await seen.go(screen)
             await shoot(seen, f"{screen.lower()}-{name}")
         await seen.open("/gallery")
