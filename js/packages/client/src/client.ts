@@ -93,7 +93,7 @@ export class TidewireClient {
     channel.onPresence(handlers)
     // A refusal is seen in the channel's status; nobody waits for this promise.
     channel.track({ ...metadata, user_id: userId, online_at: new Date().toISOString() }).catch(() => undefined)
-    return { channel: topic, presence: channel.presence, unsubscribe: () => channel.leave() }
+    return { channel: topic, status: channel.status, presence: channel.presence, unsubscribe: () => channel.leave() }
   }
 
   /** Return the store of a list. It loads and follows the list while somebody is subscribed to it. */

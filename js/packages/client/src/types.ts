@@ -1,5 +1,6 @@
 /** The types that applications name. Holds no code. */
 import type { TidewireError } from "./errors.ts"
+import type { Store } from "./store.ts"
 
 export type Json = string | number | boolean | null | readonly Json[] | JsonObject
 export interface JsonObject {
@@ -49,6 +50,8 @@ export interface TableSubscription<T = Row> extends TableOptions {
 
 export interface RealtimeSubscription {
   readonly channel: string
+  /** Whether it is live, and if not, why. */
+  readonly status: Store<ChannelStatus>
   unsubscribe(): void
 }
 

@@ -135,8 +135,10 @@ describe("a client", () => {
     expect(before).toMatchObject({ state: "disconnected", reason: "idle" })
     const subscription = client.subscribeToTable("t", () => undefined)
     expect(client.status.getSnapshot().state).toBe("connecting")
+    expect(subscription.status.getSnapshot()).toEqual({ state: "waiting", reason: null })
     subscription.unsubscribe()
     subscription.unsubscribe()
+    expect(subscription.status.getSnapshot().state).toBe("left")
     await new Promise<void>((resolve) => {
       client.status.subscribe(() => client.status.getSnapshot().reason === "idle" && resolve())
     })

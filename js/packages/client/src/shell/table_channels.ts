@@ -55,7 +55,7 @@ export class TableChannels {
         follower.change(event, [...numbers.keys()].filter((index) => bindings.includes(numbers[index] ?? -1)))
       },
     })
-    return { channel: channel.topic, unsubscribe: stop, restart: (position) => channel.restart(position) }
+    return { channel: channel.topic, status: channel.session.status, unsubscribe: stop, restart: (position) => channel.restart(position) }
   }
 
   #channel(wishes: readonly Binding[], after: string | undefined): TableChannel {
