@@ -1,5 +1,5 @@
 /** Every component in every state, for who builds with them and for the tests that look at them. */
-import { Badge, Button, ConnectionStatus, Details, Dialog, EmptyState, ErrorState, LoadingState, Panel, PauseButton, Sparkline, StaleNote, StatTile, ThemeSwitch, usePausable } from "@tidewire/ui"
+import { Badge, Button, ConnectionStatus, Details, Dialog, EmptyState, ErrorState, Field, LoadingState, Panel, PauseButton, Sparkline, StaleNote, StatTile, Tabs, ThemeSwitch, usePausable } from "@tidewire/ui"
 import { toast, Toasts } from "@tidewire/ui/toasts"
 import { type ReactElement, useState } from "react"
 
@@ -41,6 +41,7 @@ export default function GalleryPage(): ReactElement {
       </Panel>
       <States />
       <Smalls />
+      <Forms />
       <Toasts />
     </main>
   )
@@ -93,6 +94,26 @@ function Smalls(): ReactElement {
           <Details entries={[["User", "ada"], ["Role", "authenticated"], ["Channels", 3]]} />
         </Dialog>
       )}
+    </Panel>
+  )
+}
+
+function Forms(): ReactElement {
+  const [part, setPart] = useState("table")
+  return (
+    <Panel title="Fields and tabs">
+      <Tabs
+        label="A form in two parts"
+        shown={part}
+        onShow={setPart}
+        tabs={[
+          { id: "table", title: "Table", content: <Field label="Table" hint="One that is published">{(control) => <input {...control} placeholder="public.bookings" />}</Field> },
+          { id: "filter", title: "Filter", content: <p className="soft">Nothing to fill in here.</p> },
+        ]}
+      />
+      <Field label="Filter" problem={{ message: "This is no filter.", remedy: "Write column=operator.value." }}>
+        {(control) => <input {...control} defaultValue="status: open" />}
+      </Field>
     </Panel>
   )
 }
