@@ -55,9 +55,13 @@ class Console:
     async def sign_in(self, token: str) -> None:
         """Come in with a token, as somebody does who has no link."""
         await self.open()
+        await self.enter(token)
+        await self.wait_live()
+
+    async def enter(self, token: str) -> None:
+        """Show a token where one is asked for one."""
         await self.page.get_by_label("Token of an operator").fill(token)
         await self.page.get_by_role("button", name="Sign in").click()
-        await self.wait_live()
 
     async def wait_live(self) -> None:
         await self.page.get_by_role("button", name="Connection: Live").wait_for()

@@ -10,6 +10,7 @@ import { SignIn } from "./sign_in.tsx"
 
 const OverviewPage = lazy(() => import("./pages/overview.tsx"))
 const ConnectionsPage = lazy(() => import("./pages/connections.tsx"))
+const InspectorPage = lazy(() => import("./pages/inspector.tsx"))
 const TablesPage = lazy(() => import("./pages/tables.tsx"))
 const LogPage = lazy(() => import("./pages/log.tsx"))
 const GalleryPage = lazy(() => import("./gallery/gallery.tsx"))
@@ -38,6 +39,7 @@ function SignedIn(): ReactElement {
           <Routes>
             <Route index element={<OverviewPage />} />
             <Route path="connections" element={<ConnectionsPage />} />
+            <Route path="inspector" element={<InspectorPage />} />
             <Route path="tables" element={<TablesPage />} />
             <Route path="log" element={<LogPage />} />
             <Route path="*" element={<Nowhere />} />

@@ -1,13 +1,14 @@
 /** What stands around every page: where one is, where one can go, the theme and the connection. */
 import { Button, LiveConnectionStatus, ThemeSwitch } from "@tidewire/ui"
 import { Toasts } from "@tidewire/ui/toasts"
-import { Activity, Cable, LogOut, ScrollText, Table2 } from "lucide-react"
+import { Activity, Cable, LogOut, ScanSearch, ScrollText, Table2 } from "lucide-react"
 import { type ReactElement, type ReactNode, useEffect, useRef } from "react"
 import { NavLink, useLocation } from "react-router"
 
 const PAGES = [
   { to: "/", title: "Overview", Icon: Activity },
   { to: "/connections", title: "Connections", Icon: Cable },
+  { to: "/inspector", title: "Inspector", Icon: ScanSearch },
   { to: "/tables", title: "Tables", Icon: Table2 },
   { to: "/log", title: "Log", Icon: ScrollText },
 ] as const
