@@ -95,6 +95,58 @@ async def test_pictures(
         await shoot(seen, f"gallery-{name}", full=True)
 
 
+@pytest.fixture(scope="module")
+def bookings(tidewire: TidewireServer) -> Iterator[Database]:
+    """Return a database with a table of which users see what is theirs, or nobody's."""
+    with Database.connect(tidewire.database_url) as made:
+        for statement in (
+            "create table bookings (id int primary key, guest uuid, status text, nights int)",
+            "alter table bookings enable row level security",
+            "grant select on bookings to authenticated",
+            "create policy own_bookings on bookings for select to authenticated using (guest = (select auth.uid()))",
+            "create policy still_free on bookings for select to authenticated using (status = 'free')",
+            "create policy no_drafts on bookings as restrictive for select using (status <> 'draft')",
+            "alter publication supabase_realtime add table bookings",
+        ):
+            made.execute(statement)
+        yield made
+
+
+@pytest.mark.parametrize("name", VIEWS)
+async def test_pictures_of_the_inspector(
+    name: str, browser: Browser, tidewire: TidewireServer, bookings: Database
+) -> None:
+    theme, size = VIEWS[name]
+    ada, bo = "7c9e6679-7425-40de-944b-e07fc1f90ae7", "9b2f0d4e-3c1a-4d55-8f0a-2f6f7f0b1c22"
+    async with console(browser, tidewire, theme=theme, size=size) as seen:
+        page = seen.page
+        await seen.sign_in(token(role="service_role", sub="olga"))
+        await seen.go("Inspector")
+        row = f'{{"id": 7, "guest": "{ada}",\n "status": "open", "nights": 2}}'
+        await page.get_by_label("Row", exact=True).fill(row)
+        await page.get_by_label("Table", exact=True).fill("public.bookings")
+        await page.get_by_label("User", exact=True).fill(bo)
+        await page.get_by_label("Filter", exact=True).fill("status=eq.open")
+        await page.get_by_role("button", name="Ask why").click()
+        await page.get_by_role("list", name="What has to be right").wait_for()
+        await shoot(seen, f"inspector-{name}", full=size == NARROW)
+        await page.get_by_role("tab", name="Listen").click()
+        await page.get_by_label("User", exact=True).fill(ada)
+        await page.get_by_label("Filter", exact=True).fill("nights=gt.1")
+        await page.get_by_label("Topic", exact=True).fill("lobby")
+        await page.get_by_role("button", name="Listen", exact=True).click()
+        await page.get_by_role("button", name="Frame 2").wait_for()
+        bookings.execute("truncate bookings")
+        for key in range(1, 7):
+            bookings.execute("insert into bookings values (%s, %s, 'open', 2)", key, ada)
+            await page.get_by_role("button", name=f"Frame {key + 2}").wait_for()
+        await page.get_by_role("button", name="Send").click()
+        await page.get_by_role("button", name="Be seen here").click()
+        await page.get_by_role("button", name="Frame 10").wait_for()
+        await page.wait_for_timeout(2000)  # until no row is tinted any more
+        await shoot(seen, f"inspector-listen-{name}", full=True)
+
+
 async def shoot(seen: Console, name: str, *, full: bool = False) -> None:
     """Take one picture. What is below the fold is shown of the gallery only."""
     IMAGES.mkdir(exist_ok=True)
