@@ -71,12 +71,14 @@ def logged_events() -> Iterator[tuple[str, str]]:
     for path in sorted((ROOT / "src").rglob("*.py")):
         text = path.read_text()
         assert set(re.findall(r"(\w+) = structlog.get_logger", text)) <= {"log"}, f"{path}: loggers are called log"
-        for node in ast.walk(ast.parse(text)):
+        nodes = list(ast.walk(ast.parse(text)))
+        calls = {id(node.func): node.args for node in nodes if isinstance(node, ast.Call)}
+        for node in nodes:
             match node:
-                case ast.Call(func=ast.Attribute(value=ast.Name("log"), attr=attr), args=given) if attr in LEVELS:
-                    named = given[1:] if attr == "log" else given  # the first argument of that one is the level
-                    is_plain = bool(named) and isinstance(named[0], ast.Constant) and isinstance(named[0].value, str)
-                    yield f"{path.relative_to(ROOT)}:{node.lineno}", ast.literal_eval(named[0]) if is_plain else ""
+                case ast.Attribute(value=ast.Name("log"), attr=attr) if attr in LEVELS:
+                    given = calls.get(id(node), [])[attr == "log" :]  # the first argument of that one is the level
+                    is_plain = bool(given) and isinstance(given[0], ast.Constant) and isinstance(given[0].value, str)
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}", ast.literal_eval(given[0]) if is_plain else ""
 
 
 def test_every_logged_event_is_documented() -> None:

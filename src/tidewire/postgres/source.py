@@ -4,6 +4,7 @@ bytes (replication) → messages → relation shapes (catalog) → transactions 
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -281,5 +282,5 @@ class PostgresSource:
     def _note(self, status: str, **details: Any) -> None:
         if status != self.status or status == "reconnecting":
             self.status = status
-            say = log.warning if status in {"standby", "reconnecting"} else log.info
-            say("source_status_changed", status=status, **details)
+            level = logging.WARNING if status in {"standby", "reconnecting"} else logging.INFO
+            log.log(level, "source_status_changed", status=status, **details)
