@@ -202,6 +202,24 @@ def test_one_table_is_shown_as_each_role_reads_it(served: RealtimeServer) -> Non
     assert served.get("/console/api/tables/public/private", **OPERATOR).json["code"] == "UnknownTable"
 
 
+def test_a_table_that_was_made_anew_is_seen_as_it_is_now(served: RealtimeServer, dsn: str) -> None:
+    def sight() -> dict[str, str]:
+        tables = served.get("/console/api/tables", **OPERATOR).json["tables"]
+        assert "anew" in {each["name"] for each in tables}
+        roles = served.get("/console/api/tables/public/anew", **OPERATOR).json["roles"]
+        return {each["role"]: each["policies"] for each in roles}
+
+    for grantee, expected in (("anon", ("open", "closed")), ("authenticated", ("closed", "open"))):
+        execute(
+            dsn,
+            "create table anew (id int primary key)",
+            f"grant select on anew to {grantee}",
+            "alter publication supabase_realtime add table anew",
+        )
+        assert sight() == dict(zip(("anon", "authenticated"), expected, strict=True))
+        execute(dsn, "drop table anew")
+
+
 # --- doctor --------------------------------------------------------------------------------------------------
 
 

@@ -9,10 +9,10 @@ from tidewire.hub.guards import Guards
 from tidewire.match.guard import Guard
 from tidewire.match.rule import Rule
 from tidewire.model.relation import Relation
-from tidewire.ports import Tables
 from tidewire.postgres.doctor_facts import Facts, Table
 from tidewire.postgres.findings_access import READERS
 from tidewire.postgres.rules import PostgresRules
+from tidewire.postgres.tables import PostgresTables
 from tidewire.services.table_rates import TableRates
 
 PolicyKind = Literal["gone", "closed", "open", "compiled", "postgres"]
@@ -52,7 +52,7 @@ class TableSights:
     """Ask it for all tables, or for how every role that matters stands to one."""
 
     def __init__(
-        self, tables: Tables, rules: PostgresRules, guards: Guards, rates: TableRates, followers: Followers
+        self, tables: PostgresTables, rules: PostgresRules, guards: Guards, rates: TableRates, followers: Followers
     ) -> None:
         """`followers` returns of a table how many subscriptions follow it, and how many audiences those are."""
         self._tables = tables
@@ -64,7 +64,7 @@ class TableSights:
     async def all(self, facts: Facts) -> list[TableSight]:
         """Describe the published tables of the user. Raises our errors."""
         found: dict[tuple[str, str], Relation] = {
-            (each.schema, each.name): each for each in await self._tables.published("*", "*")
+            (each.schema, each.name): each for each in await self._published("*", "*")
         }
         return [
             self._describe(table, found.get((table.schema, table.name)))
@@ -74,13 +74,18 @@ class TableSights:
 
     async def roles(self, schema: str, name: str) -> list[RoleSight] | None:
         """Tell how those who usually read stand to a table; None when it is not published. Raises our errors."""
-        relations = await self._tables.published(schema, name)
+        relations = await self._published(schema, name)
         relation = next((each for each in relations if (each.schema, each.name) == (schema, name)), None)
         if relation is None:
             return None
         guard = self._guards.find(relation)
         roles = dict.fromkeys((*READERS, *(guard.rules if guard is not None else ())))
         return [sight_of(role, await self._rules.read(role, relation), relation) for role in roles]
+
+    async def _published(self, schema: str, name: str) -> Sequence[Relation]:
+        """Ask anew: an operator who has just changed something looks at what it is now."""
+        self._tables.forget()
+        return await self._tables.published(schema, name)
 
     def _describe(self, table: Table, relation: Relation | None) -> TableSight:
         subscriptions, audiences = (0, 0) if relation is None else self._followers(relation)
