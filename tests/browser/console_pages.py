@@ -20,6 +20,7 @@ AXE = PACKAGES / "axe-core" / "axe.min.js"
 WIDE, NARROW = (1280, 900), (360, 740)
 LIMIT_MS = 20_000
 MOST_TABS = 25
+expect.set_options(timeout=LIMIT_MS)  # as long as everything else here: machines that test are busy
 _LINK = re.compile(r"/console/#sign-in=([\w-]+)")
 
 
