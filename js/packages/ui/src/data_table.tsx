@@ -1,5 +1,5 @@
 /** A table of live rows: one that came or changed is tinted for a moment, without motion for who wants none. */
-import { type ReactElement, type ReactNode, useEffect, useRef } from "react"
+import { memo, type ReactElement, type ReactNode, useEffect, useRef } from "react"
 
 export interface Column<T> {
   readonly id: string
@@ -49,7 +49,7 @@ interface LiveRowProps<T> {
   readonly isNews: Readonly<React.RefObject<boolean>>
 }
 
-function LiveRow<T>({ row, columns, isNews }: LiveRowProps<T>): ReactElement {
+function LiveRowView<T>({ row, columns, isNews }: LiveRowProps<T>): ReactElement {
   const element = useRef<HTMLTableRowElement>(null)
   const shown = useRef<T | null>(null)
   useEffect(() => {
@@ -63,6 +63,9 @@ function LiveRow<T>({ row, columns, isNews }: LiveRowProps<T>): ReactElement {
     </tr>
   )
 }
+
+/** A row that is the same object is not drawn again, whatever else comes. */
+const LiveRow = memo(LiveRowView) as typeof LiveRowView
 
 function flash(element: HTMLElement): void {
   const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches

@@ -40,6 +40,16 @@ describe("a live table", () => {
     expect(animated.map((row) => row.textContent)).toEqual(["other", "three"])
   })
 
+  it("draws no row again that has not changed", () => {
+    const drawn: number[] = []
+    const columns = [{ id: "name", header: "Name", cell: ({ id, name }: Row) => (drawn.push(id), name) }]
+    const shown = (rows: readonly Row[]) => <DataTable caption="Rows" columns={columns} rows={rows} keyOf={({ id }) => id} empty="none" />
+    const one = { id: 1, name: "one" }
+    const { rerender } = render(shown([one]))
+    rerender(shown([{ id: 2, name: "two" }, one]))
+    expect(drawn).toEqual([1, 2])
+  })
+
   it("says that it is empty", () => {
     render(table([]))
     expect(screen.queryByRole("table")).toBeNull()
