@@ -119,6 +119,12 @@ async def test_what_is_wrong_stands_beside_its_field(browser: Browser, tidewire:
         await expect(row).to_have_accessible_description(re.compile("published, got colour"))
         await row.fill("[")
         await expect(row).to_have_attribute("aria-invalid", "false")
+        await page.get_by_role("tab", name="Listen").click()
+        await page.get_by_text("Claims, columns, events").click()
+        claims = page.get_by_label("More claims")
+        await claims.fill('{"role": "postgres"}')
+        await listen(page, topic="harbour")
+        await expect(claims).to_have_accessible_description(re.compile("expected claims of your own, got role"))
         assert [said for said in seen.complaints if NOTHING_TO_SAY not in said] == []
 
 

@@ -14,7 +14,9 @@ export interface Frame {
   readonly at: number
   /** From the commit, by the database's clock, to here, by this device's. */
   readonly delayMs: number | null
+  /** That of `json`. */
   readonly bytes: number
+  /** What was told, as the client library hands it on. */
   readonly json: string
 }
 
@@ -62,6 +64,6 @@ export function ofChannel(event: string, of: string, reason: string | null, at: 
 }
 
 function heard(kind: FrameKind, event: string, of: string, at: number, told: unknown, delayMs: number | null = null): Heard {
-  const bytes = new TextEncoder().encode(JSON.stringify(told)).length
-  return { kind, event, of, at, delayMs, bytes, json: JSON.stringify(told, null, 2) }
+  const json = JSON.stringify(told)
+  return { kind, event, of, at, delayMs, bytes: new TextEncoder().encode(json).length, json }
 }

@@ -34,7 +34,7 @@ const IDLE: ListenerState = {
   phase: "idle", problem: null, plan: null, topic: null, table: null, trouble: null, presence: NOBODY, isTracked: false, frames: NO_FRAMES,
 }
 /** Frames of one such time are shown together: a page that draws each of a thousand by itself does nothing else. */
-const TOGETHER_MS = 60
+const TOGETHER_MS = 100
 
 export class Listener implements Store<ListenerState> {
   readonly #mint: (reader: Reader) => Promise<Minted>

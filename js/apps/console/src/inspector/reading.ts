@@ -101,7 +101,7 @@ export function without(problems: Problems, names: readonly (keyof Wish)[]): Pro
   return Object.fromEntries(Object.entries(problems).filter(([name]) => !names.includes(name as keyof Wish)))
 }
 
-/** Say which field a refusal of the server is about; null: none by itself. */
+/** Say which field a refusal of the server is about; null: none by itself. All have one code, so what tells is the words. */
 export function blame(error: ApiError): Problems | null {
   const problem = { message: `${error.message}.`, remedy: error.hint }
   if (error.message.startsWith("reading a row:")) return { row: problem }

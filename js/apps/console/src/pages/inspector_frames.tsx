@@ -7,6 +7,9 @@ import type { ListenerState } from "../inspector/listener.ts"
 
 const TONES: Readonly<Record<FrameKind, Tone>> = { change: "good", broadcast: "warn", presence: "plain", channel: "plain" }
 
+/** A page that draws more than these again and again is too slow for the server, and is sent away. */
+const FIRST_ROWS = 50
+
 export interface FramesPanelProps {
   readonly state: ListenerState
   readonly onClear: () => void
@@ -15,6 +18,7 @@ export interface FramesPanelProps {
 export function FramesPanel({ state: { frames, phase }, onClear }: FramesPanelProps): ReactElement {
   const { shown, isPaused, toggle } = usePausable(frames)
   const [open, setOpen] = useState<Frame | null>(null)
+  const [isWhole, setIsWhole] = useState(false)
   const columns = useMemo(() => columnsOf(setOpen), [])
   const missed = frames.total - shown.total
   return (
@@ -27,8 +31,11 @@ export function FramesPanel({ state: { frames, phase }, onClear }: FramesPanelPr
         </div>
       </div>
       <div className="frames">
-        <DataTable caption="Frames" columns={columns} rows={shown.shown} keyOf={({ number }) => number} empty={<Nothing isOn={phase !== "idle"} />} />
+        <DataTable caption="Frames" columns={columns} rows={isWhole ? shown.shown : shown.shown.slice(0, FIRST_ROWS)} keyOf={({ number }) => number} empty={<Nothing isOn={phase !== "idle"} />} />
       </div>
+      {shown.shown.length > FIRST_ROWS && (
+        <div className="row"><Button kind="link" onClick={() => setIsWhole(!isWhole)}>{isWhole ? `Show the last ${FIRST_ROWS}` : `Show all ${shown.shown.length}`}</Button></div>
+      )}
       {open && <FrameDialog frame={open} onClose={() => setOpen(null)} />}
     </>
   )
@@ -65,7 +72,7 @@ function FrameDialog({ frame, onClose }: { readonly frame: Frame; readonly onClo
         ["After commit", joined(milliseconds(frame.delayMs))],
         ["Size", joined(bytes(frame.bytes))],
       ]} />
-      <pre className="json" tabIndex={0} aria-label="As JSON">{frame.json}</pre>
+      <pre className="json" tabIndex={0} aria-label="As JSON">{JSON.stringify(JSON.parse(frame.json), null, 2)}</pre>
     </Dialog>
   )
 }
