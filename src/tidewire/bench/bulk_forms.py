@@ -44,7 +44,7 @@ def _import(rows: int) -> Write:
 
 
 def _copied(marks: range) -> bytes:
-    lines = (f"{mark}\t{mark % TENANTS}\ta text of some forty characters, as usual\n" for mark in marks)
+    lines = (f"{mark}\t{mark % TENANTS}\trow {mark}\n" for mark in marks)
     return "".join(lines).encode()
 
 
