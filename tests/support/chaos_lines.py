@@ -190,7 +190,7 @@ async def _ask(port: int, method: str, target: str, headers: Mapping[str, str], 
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
     except BaseException as error:
         writer.transport.abort()
-        if isinstance(error, EOFError):
+        if isinstance(error, EOFError | RuntimeError):
             raise LineBroken("no answer") from None
         raise
     fields = dict(line.lower().split(": ", 1) for line in head[1:] if line)

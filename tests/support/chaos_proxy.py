@@ -143,7 +143,7 @@ def _swallow(pair: _Pair, _dice: Random) -> None:
 
 def _half_close(pair: _Pair, dice: Random) -> None:
     end = dice.choice(pair.ends)
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):  # it may have gone just now
         if end.can_write_eof():
             end.write_eof()
 
