@@ -132,7 +132,7 @@ def _drop(pair: _Pair, _dice: Random) -> None:
 def _reset(pair: _Pair, _dice: Random) -> None:
     for end in pair.ends:
         if (raw := end.get_extra_info("socket")) is not None:
-            with suppress(OSError):
+            with suppress(OSError, ValueError):  # it may have gone just now
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     pair.abort()
 
