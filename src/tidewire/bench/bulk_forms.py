@@ -48,8 +48,7 @@ def _copied(marks: range) -> bytes:
     return "".join(lines).encode()
 
 
-STATEMENT: Final = Form("statement", "bench_bulk", _statement)
-IMPORT: Final = Form("import", "bench_import", _import)
+FORMS: Final = (Form("statement", "bench_bulk", _statement), Form("import", "bench_import", _import))
 
 
 def carry_out(write: Write, dsn: str) -> tuple[float, float]:
