@@ -69,6 +69,7 @@ class Verdicts:
     async def verdict(self, wish: VerdictWish) -> Verdict:
         """Find out."""
         parts = self._parts
+        parts.tables.forget()  # an operator who has just changed something asks about what it is now
         relations = await parts.tables.published(wish.schema, wish.table)
         relation = next((each for each in relations if (each.schema, each.name) == (wish.schema, wish.table)), None)
         if relation is None:

@@ -46,7 +46,7 @@ export function rowSecurityOf({ row_security, policies }: TableSight): Said {
   return policies > 0 ? { tone: "bad", word: `off, ${number}` } : { tone: "warn", word: "off" }
 }
 
-export function roleWordsOf({ policies, why, hidden_columns }: RoleSight, isGuarded: boolean): RoleWords {
+export function roleWordsOf({ role, policies, why, hidden_columns }: RoleSight, isGuarded: boolean): RoleWords {
   const columns = hidden_columns.length > 0 ? `, but not ${hidden_columns.join(", ")}` : ""
   const judged = `The rows that its policies admit${columns}.`
   switch (policies) {
@@ -54,8 +54,10 @@ export function roleWordsOf({ policies, why, hidden_columns }: RoleSight, isGuar
       return { tone: "warn", word: "no such role", sees: "Nothing: the database has no role of this name.", why }
     case "closed":
       return { tone: "plain", word: "closed", sees: "Nothing: it may not SELECT.", why }
-    case "open":
-      return { tone: isGuarded ? "plain" : "warn", word: "open", sees: `Every row${columns}: no policy binds it.`, why }
+    case "open": {
+      const tone = isGuarded || role === "service_role" ? "plain" : "warn"
+      return { tone, word: "open", sees: `Every row${columns}: no policy binds it.`, why }
+    }
     case "compiled":
       return { tone: "good", word: "compiled", sees: judged, why: "" }
     case "postgres":

@@ -56,6 +56,8 @@ describe("a role", () => {
 
   it("is worth a look where it sees everything of a table without row-level security", () => {
     expect([of("open").tone, of("open", "", false).tone]).toEqual(["plain", "warn"])
+    const service = roleWordsOf({ role: "service_role", policies: "open", why: "", hidden_columns: [] }, false)
+    expect(service.tone).toBe("plain")
   })
 })
 
