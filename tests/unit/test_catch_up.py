@@ -1,7 +1,7 @@
 """Who was away and says where it stood is told what it missed, in order and once; or that it has to load again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -17,7 +17,9 @@ from tidewire.hub.history import OTHER_HISTORY, TOO_OLD, History
 from tidewire.hub.node import Node
 from tidewire.hub.permissions import Permissions
 from tidewire.hub.tasks import Tasks
-from tidewire.model.change import Change, Resync, Transaction
+from tidewire.match.rule import Rule
+from tidewire.match.subscription import Audience
+from tidewire.model.change import Change, Resync, Row, Transaction
 from tidewire.model.position import Lsn
 from tidewire.model.relation import Column, PgType, Relation
 from tidewire.ports import CHANGES
@@ -37,6 +39,25 @@ TODOS = Relation(
 )
 
 
+NOTES = Relation(2, "public", "notes", "full", TODOS.columns[:1])
+
+
+class GatedVisibility(OpenVisibility):
+    """Once it `is_gated`, each question waits for a gate of its own."""
+
+    def __init__(self) -> None:
+        self.is_gated = False
+        self.gates: list[asyncio.Event] = []
+
+    async def seers(
+        self, rule: Rule, relation: Relation, rows: Sequence[Row], audiences: Sequence[Audience]
+    ) -> list[list[int]]:
+        if self.is_gated:
+            self.gates.append(gate := asyncio.Event())
+            await gate.wait()
+        return await super().seers(rule, relation, rows, audiences)
+
+
 class Scene:
     """A node that follows a bus, on which the test commits."""
 
@@ -49,13 +70,14 @@ class Scene:
     ) -> None:
         self.bus = MemoryBus(clock=lambda: 0.0, history_bytes=history_bytes)
         self.history = History(self.bus)
-        self.tables = make_tables(ScriptedTables([TODOS], roles=("authenticated",)))
+        self.tables = make_tables(ScriptedTables([TODOS, NOTES], roles=("authenticated",)))
         self.rules = ScriptedRules()
+        self.visibility = GatedVisibility()
         self.node = Node(
             permissions=Permissions(Authorizer(clock=lambda: NOW_S, secrets=(SECRET,)), self.tables),
             tables=self.tables,
             guards=Guards(self.rules),
-            visibility=OpenVisibility(),
+            visibility=self.visibility,
             history=self.history,
             tasks=tasks,
             clock=lambda: NOW_S,
@@ -279,6 +301,48 @@ async def test_policies_that_only_postgres_can_judge(scene: Scene) -> None:
     client, _ = await scene.join(todo(after="one.64.0"))
     await settle()
     assert ids([*scene.first, *client.heard()]) == [1]
+
+
+async def test_what_waits_for_an_answer_is_not_told_to_who_has_joined_again_and_hears_it_from_the_past(
+    scene: Scene,
+) -> None:
+    scene.rules.rules["todos"] = opaque_rule("authenticated", TODOS)
+    client, _ = await scene.join(todo())
+    scene.visibility.is_gated = True
+    await scene.commit(1)
+    await settle()
+    client.push(ROOM, "phx_leave", {})
+    client.join(ROOM, postgres_changes=[todo(after="one.64.0")], presence={"enabled": False})
+    await settle()
+    of_the_present, of_the_past = scene.visibility.gates
+    of_the_present.set()
+    await settle()
+    assert ids(client.heard()) == []
+    of_the_past.set()
+    await settle()
+    assert ids(client.heard()) == [1]
+
+
+async def test_a_channel_comes_on_while_others_wait_for_an_answer(scene: Scene) -> None:
+    scene.rules.rules["todos"] = opaque_rule("authenticated", TODOS)
+    waits, _ = await scene.join(todo())
+    quiet, _ = await scene.join(todo(table="notes"))
+    scene.visibility.is_gated = True
+    await scene.commit(1)
+    await settle()
+    assert (come_on(waits), come_on(quiet)) == ("one.6d.ffffffff", "one.6e.ffffffff")
+    scene.visibility.gates[0].set()
+    await settle()
+    assert (come_on(waits), come_on(quiet)) == ("one.6e.ffffffff", "one.6e.ffffffff")
+
+
+def come_on(client: Client) -> str | None:
+    """Send a heartbeat, and return up to where its answer says that the channel has been told everything."""
+    client.heard()
+    client.push("phoenix", "heartbeat", {})
+    ((_, _, payload),) = client.heard()
+    position: str | None = payload["response"].get("positions", {}).get(ROOM)
+    return position
 
 
 async def test_who_leaves_meanwhile_hears_nothing_more(scene: Scene) -> None:

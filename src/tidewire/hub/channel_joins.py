@@ -16,12 +16,12 @@ from tidewire.hub.permissions import reason_of
 from tidewire.hub.replays import NOTHING_KEPT, Collector, read_kept, replayed
 from tidewire.hub.reserved_topics import is_reserved
 from tidewire.hub.services import Services
-from tidewire.hub.subscriptions import Judged, refused
+from tidewire.hub.subscriptions import ANYTHING, Judged, refused, targets
 from tidewire.hub.topics import AWAY, Member, Topic
 from tidewire.hub.travellers import Receiver
 from tidewire.model.claims import Claims
 from tidewire.model.errors import DecodeError, SubscriberLagged, TidewireError
-from tidewire.model.position import MAX_INDEX, StreamPosition
+from tidewire.model.position import MAX_INDEX, Lsn, StreamPosition
 from tidewire.model.reasons import TOO_MANY_JOINS, Reason
 from tidewire.ports import Kept, Outbox
 from tidewire.wire import session_effects as effects
@@ -106,18 +106,18 @@ class ChannelJoins:
         if self._progress is not None and place is not None:
             self._progress.end(place)
 
-    def beat(self, channels: Iterable[ChannelRef]) -> None:
+    def beat(self, members: Iterable[tuple[ChannelRef, Topic, Member]]) -> None:
         """Take note of a heartbeat, and up to where the channels that are inside have been told."""
         if self._progress is None:
             return
         catch_up, number = self._services.catch_up, self._connection.number
         told: list[Place] = []
         behind: list[Place] = []
-        for channel in channels:
+        for channel, _, member in members:
             if (place := self._places.get(channel.number)) is not None:
-                is_behind = catch_up is not None and catch_up.is_running(number, channel.number)
-                (behind if is_behind else told).append(place)
-        self._progress.beat(self._services.settled(), told, behind)
+                is_running = catch_up is not None and catch_up.is_running(number, channel.number)
+                (behind if is_running or member.since == AWAY else told).append(place)
+        self._progress.beat(self._services.settled(ANYTHING), told, behind)
 
     def positions(self, members: Iterable[tuple[ChannelRef, Topic, Member]]) -> dict[str, StreamPosition]:
         """Return up to where channels have been told everything there was, by their topics on the wire.
@@ -125,17 +125,18 @@ class ChannelJoins:
         Whoever goes on from there misses nothing and hears nothing twice. So those are left out that are behind it,
         and those that have been told something beyond it while others still wait for an answer of Postgres.
         """
-        catch_up, settled, number = self._services.catch_up, self._services.settled(), self._connection.number
-        if catch_up is None or settled is None:
-            return {}
-        place = (settled.lsn, settled.index)
-        return {
-            PREFIX + channel.subtopic: settled
-            for channel, _, member in members
-            if channel.number in self._followed
-            and max(member.since, member.told) <= place
-            and not catch_up.is_running(number, channel.number)
-        }
+        catch_up, number = self._services.catch_up, self._connection.number
+        found: dict[str, StreamPosition] = {}
+        if catch_up is None:
+            return found
+        for channel, _, member in members:
+            followed = self._followed.get(channel.number)
+            if followed is None or catch_up.is_running(number, channel.number):
+                continue
+            settled = self._services.settled(targets(followed[1]))
+            if settled is not None and max(member.since, member.told) <= (settled.lsn, settled.index):
+                found[PREFIX + channel.subtopic] = settled
+        return found
 
     # --- who may -----------------------------------------------------------------------------------------------
 
@@ -216,8 +217,7 @@ class ChannelJoins:
             self._begin(question, place, plan)
             self._answer(question, judged, plan, kept)
             if is_new and (found := self._connection.inside(channel)) is not None:
-                here = plan.position
-                found[1].since = (since - 1, MAX_INDEX) if here is None else (here.lsn, here.index)
+                found[1].since = _since(plan, since)
                 if collector is not None:
                     self._tell_missed(found[1], channel.subtopic, kept, collector)
         return judged, plan
@@ -309,6 +309,17 @@ class ChannelJoins:
                 self._connection.carry_out(self._session.failed(question.channel, self._services.clock()))
 
         self._services.tasks.start(answer(), name=type(question).__name__)
+
+
+def _since(plan: Plan, log_end: Lsn) -> tuple[int, int]:
+    """Return behind what a channel is told of news: of nothing while it is told what it missed.
+
+    On a connection on which it was before, something that it followed then may still wait for an answer.
+    """
+    if plan.goes_back:
+        return AWAY
+    here = plan.position
+    return (log_end - 1, MAX_INDEX) if here is None else (here.lsn, here.index)
 
 
 def _place(question: effects.Subscribe) -> Place:

@@ -14,7 +14,7 @@ from tidewire.hub.forms import Form
 from tidewire.hub.permissions import reason_of
 from tidewire.hub.services import Services
 from tidewire.hub.slow_reader import SlowReader
-from tidewire.hub.topics import AWAY, Member, Topic, drop_packet
+from tidewire.hub.topics import Member, Topic, drop_packet
 from tidewire.model.claims import Claims
 from tidewire.model.errors import DecodeError, TidewireError
 from tidewire.model.position import StreamPosition
@@ -333,7 +333,7 @@ class ClientConnection:
         self._joins.depart(effect.channel)
 
     def _on_beat(self, question: effects.Beat) -> None:
-        self._joins.beat(channel for channel, _, member in self.members.values() if member.since != AWAY)
+        self._joins.beat(self.members.values())
         self.carry_out(self._session.beaten(question, self.positions()))
 
     # --- writes ----------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from tidewire.model.change import Change, Resync, Transaction
 from tidewire.model.errors import DecodeError
 from tidewire.model.latency import Latencies
 from tidewire.model.position import MAX_INDEX, Lsn, StreamPosition
+from tidewire.model.relation import Relation
 from tidewire.ports import Visibility
 from tidewire.wire import payloads
 from tidewire.wire.message import Message
@@ -85,10 +86,12 @@ class Dispatcher:
         self.latencies = Latencies()
         """From the commit until all who were concerned had been written to, of transactions that concerned anybody."""
 
-    @property
-    def settled(self) -> StreamPosition | None:
-        """Everything up to it has been written to all whom it concerns, but for those who are still catching up."""
-        handed, oldest_lsn = self._handed, self._lanes.oldest_lsn
+    def settled(self, tables: Collection[tuple[str, str]]) -> StreamPosition | None:
+        """Return up to where everything of some tables has been written to all whom it concerns.
+
+        That does not hold for those who are still catching up.
+        """
+        handed, oldest_lsn = self._handed, self._lanes.oldest_lsn(tables)
         if handed is None or oldest_lsn is None or oldest_lsn > handed.lsn:
             return handed
         return StreamPosition(handed.epoch, Lsn(oldest_lsn - 1), MAX_INDEX)
@@ -128,12 +131,12 @@ class Dispatcher:
         if doubtful:
             at_once = [change for change in at_once if change.relation.oid not in doubtful]
             candidates = self._match(at_once)
-        waiting = {} if at_once is changes else self._apart(changes, doubtful)
+        waiting = [] if at_once is changes else self._apart(changes, doubtful)
         answers = [self._sights.answer(ask) for ask in candidates.asks]
         common = (transaction.commit_time_us, changes[0].lsn, self._epoch())
         await self._deliver_all(Waiting(candidates, *common), answers)
-        for oid, held in waiting.items():
-            await self._lanes.put(oid, Waiting(held, *common))
+        for relation, held in waiting:
+            await self._lanes.put(relation, Waiting(held, *common))
         self.lag_s = max(0.0, self._clock() - transaction.commit_time_us / 1_000_000)
 
     def _pass(self, transaction: Transaction) -> None:
@@ -175,14 +178,14 @@ class Dispatcher:
                 log.warning("policy_failed", role=rule.role, reason="with the claims of somebody it is an error")
         return candidates
 
-    def _apart(self, changes: Sequence[Change], doubtful: Collection[int]) -> dict[int, Candidates]:
-        """Return who wishes to hear of those tables whose changes have to wait, by the tables' numbers."""
+    def _apart(self, changes: Sequence[Change], doubtful: Collection[int]) -> list[tuple[Relation, Candidates]]:
+        """Return who wishes to hear of those tables whose changes have to wait."""
         held: dict[int, list[Change]] = {}
         for change in changes:
             oid = change.relation.oid
             if oid in doubtful or self._lanes.holds(oid):
                 held.setdefault(oid, []).append(change)
-        return {oid: self._match(each) for oid, each in held.items()}
+        return [(each[0].relation, self._match(each)) for each in held.values()]
 
     def _position(self, lsn: int, index: int) -> StreamPosition | None:
         epoch = self._epoch()

@@ -5,7 +5,7 @@ Those of a table stay in their order. Whatever has gathered while Postgres was a
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from itertools import islice
 from typing import Final
 
@@ -17,7 +17,9 @@ from tidewire.match.candidates import Candidates
 from tidewire.match.finding import Deferred, Finding
 from tidewire.match.rule import Rule
 from tidewire.match.sight import Sight
+from tidewire.match.subscription import ANY
 from tidewire.model.change import Row
+from tidewire.model.relation import Relation
 from tidewire.ports import Visibility
 
 log = structlog.get_logger()
@@ -56,7 +58,7 @@ class Lanes:
         self._deliver = deliver
         self._lanes: dict[int, deque[Waiting]] = {}
         self._waiting: dict[int, int] = {}
-        self._oldest: dict[int, int] = {}
+        self._oldest: dict[int, tuple[Relation, int]] = {}
         self._moved = asyncio.Event()
 
     @property
@@ -64,17 +66,20 @@ class Lanes:
         """Whether any lane has something in it."""
         return bool(self._lanes)
 
-    @property
-    def oldest_lsn(self) -> int | None:
-        """The earliest commit of which something has not been sent yet; None when nothing waits."""
-        return min(self._oldest.values(), default=None)
+    def oldest_lsn(self, tables: Collection[tuple[str, str]]) -> int | None:
+        """Return the earliest commit of which something of these tables has not been sent yet; None if nothing waits.
+
+        Tables are named by schema and name, of which `*` is any.
+        """
+        return min((lsn for relation, lsn in self._oldest.values() if _is_one(relation, tables)), default=None)
 
     def holds(self, oid: int) -> bool:
         """Tell whether changes of a table wait, so that later ones have to queue up behind them."""
         return oid in self._lanes
 
-    async def put(self, oid: int, waiting: Waiting) -> None:
+    async def put(self, relation: Relation, waiting: Waiting) -> None:
         """Queue up. Waits itself while too many wait already."""
+        oid = relation.oid
         while self._waiting.get(oid, 0) >= MOST_WAITING:
             self._moved.clear()
             await self._moved.wait()
@@ -84,8 +89,8 @@ class Lanes:
             lane.append(waiting)
             return
         self._lanes[oid] = deque((waiting,))
-        self._oldest[oid] = waiting.lsn
-        self._tasks.start(self._run(oid), name="ask Postgres")
+        self._oldest[oid] = (relation, waiting.lsn)
+        self._tasks.start(self._run(relation), name="ask Postgres")
 
     async def empty(self) -> None:
         """Return once nothing waits any more."""
@@ -93,12 +98,13 @@ class Lanes:
             self._moved.clear()
             await self._moved.wait()
 
-    async def _run(self, oid: int) -> None:
+    async def _run(self, relation: Relation) -> None:
         """Ask and send in turns: asking meanwhile would find less gathered, and took a quarter more time altogether."""
+        oid = relation.oid
         lane = self._lanes[oid]
         try:
             while lane:
-                self._oldest[oid] = lane[0].lsn
+                self._oldest[oid] = (relation, lane[0].lsn)
                 await self._send(oid, await self._ask(_take(lane)))
         finally:
             del self._lanes[oid], self._waiting[oid], self._oldest[oid]
@@ -122,6 +128,11 @@ class Lanes:
                 log.exception("changes_hidden", table=_table([waiting]))
             self._waiting[oid] -= len(waiting.candidates.findings)
             self._moved.set()
+
+
+def _is_one(relation: Relation, tables: Collection[tuple[str, str]]) -> bool:
+    schema, name = relation.schema, relation.name
+    return any(each in tables for each in ((schema, name), (schema, ANY), (ANY, name), (ANY, ANY)))
 
 
 async def admit(findings: Sequence[Finding], visibility: Visibility) -> None:

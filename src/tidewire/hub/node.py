@@ -117,7 +117,7 @@ class Node:
             permissions=permissions,
             pressure=PressurePolicy(outbox_bytes=limits.outbox_bytes, drops_broadcasts=limits.drops_broadcasts),
             resumable=Resumable(resume or ResumeLimits(), clock),
-            settled=lambda: self._dispatcher.settled,
+            settled=lambda tables: self._dispatcher.settled(tables),  # noqa: PLW0108 - which is made below
             subscriptions=subscriptions,
             catch_up=None
             if history is None

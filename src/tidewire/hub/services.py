@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from tidewire.hub.catch_up import CatchUp
 from tidewire.hub.gate import Gate
@@ -32,7 +32,7 @@ class Services:
         permissions: Permissions,
         pressure: PressurePolicy,
         resumable: Resumable,
-        settled: Callable[[], StreamPosition | None],
+        settled: Callable[[Collection[tuple[str, str]]], StreamPosition | None],
         subscriptions: Subscriptions,
         tasks: Tasks,
         topics: Topics,
@@ -40,7 +40,7 @@ class Services:
     ) -> None:
         """Take Unix time from `clock`. `tasks` must survive the failure of one of them.
 
-        `settled` returns up to where all row changes have been written to whom they concern.
+        `settled` returns up to where all row changes of some tables have been written to whom they concern.
         """
         self.catch_up = catch_up
         """None where positions have no meaning, because nobody keeps a history."""

@@ -22,6 +22,9 @@ from tidewire.wire.session_effects import ChannelRef, Subscribe
 LEGACY: Final = "legacy "
 """Stands before the topic in subscriptions of clients that expect changes under the names INSERT, UPDATE and DELETE."""
 
+ANYTHING: Final = frozenset({(ANY, ANY)})
+"""All tables, as `targets` names them."""
+
 Judged = Sequence[Wish | str]
 """For each binding what it wishes, or why it gets nothing."""
 
@@ -143,6 +146,11 @@ class Subscriptions:
             numbers.append(wanted.id)
             self._owners[wanted.id] = (connection, channel)
         return None
+
+
+def targets(judged: Judged) -> frozenset[tuple[str, str]]:
+    """Return the names of all tables that are followed."""
+    return frozenset(target for wish in judged if isinstance(wish, Wish) for target in wish.targets)
 
 
 def refused(judged: Judged) -> tuple[str | None, ...]:
