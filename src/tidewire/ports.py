@@ -243,6 +243,11 @@ class Outbox(Protocol):
         """Bytes written that the operating system has not taken yet."""
         ...
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """How long a packet and its acknowledgement take to whoever holds the other end; None where nobody knows."""
+        ...
+
     def write(self, packet: Any, /) -> None:
         """Send what the connection's form has made of a message. After a close it is dropped."""
         ...

@@ -186,6 +186,11 @@ class ClientConnection:
         """What was written for the client and has not been taken by the network."""
         return self._outbox.waiting_bytes
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """How long a packet and its acknowledgement take, where that is known."""
+        return self._outbox.round_trip_s
+
     def disconnect(self) -> None:
         """Close, because an operator wants it."""
         self.carry_out(self._session.disconnect())

@@ -29,6 +29,8 @@ class ConnectionRow(Struct, frozen=True):
     user: str | None
     channels: int
     queue_bytes: int
+    rtt_ms: float | None
+    """To two digits, so that it does not change all the time."""
 
 
 class ChannelRow(Struct, frozen=True):
@@ -64,6 +66,7 @@ def row_of(arrived: Arrived) -> ConnectionRow:
         user,
         len(connection.members),
         connection.waiting_bytes,
+        None if (rtt_s := connection.round_trip_s) is None else float(f"{rtt_s * 1000:.2g}"),
     )
 
 

@@ -50,6 +50,10 @@ class AsgiConnection:
         """Characters and bytes that the server has not taken yet."""
         return self._backlog.waiting_bytes
 
+    @property
+    def round_trip_s(self) -> None:
+        """Not known: the application that we are mounted in holds the socket."""
+
     def write(self, packet: Event) -> None:
         """Send an event; it is shared by all connections that get it. Dropped after a close."""
         if self._goodbye is not None:

@@ -19,6 +19,11 @@ class DirectOutbox:
         """Bytes that the operating system has not taken yet."""
         return self._connection.buffered_bytes
 
+    @property
+    def round_trip_s(self) -> float | None:
+        """As the operating system measures it."""
+        return self._connection.round_trip_s
+
     def close(self, code: int, reason: str) -> None:
         """Close after what was written; the receiver's `on_closed` follows within a few seconds."""
         self._connection.close(code, reason)

@@ -59,6 +59,10 @@ class EventOutbox:
         """Bytes that the server has not taken yet."""
         return self._backlog.waiting_bytes
 
+    @property
+    def round_trip_s(self) -> None:
+        """Not known: the HTTP server holds the socket."""
+
     def write(self, event: StreamEvent) -> None:
         """Send an event with the id that it has in this stream. Dropped after a close."""
         id_ = None if event.message is None else self._bookmarks.note(event.message)

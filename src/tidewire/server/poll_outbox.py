@@ -54,6 +54,10 @@ class PollOutbox:
         """Bytes that were not acknowledged yet."""
         return self._backlog.waiting_bytes
 
+    @property
+    def round_trip_s(self) -> None:
+        """Not known: there is no connection between two polls."""
+
     def write(self, packet: bytes) -> None:
         """Keep a packet for the next answer. Dropped after a close."""
         if not self._is_closing:

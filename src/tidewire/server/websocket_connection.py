@@ -5,8 +5,11 @@ Knows neither HTTP nor ASGI. An idle connection has no task, queue or timer; whi
 
 import asyncio
 import os
-from socket import SO_SNDBUF, SOL_SOCKET
-from typing import ClassVar, cast
+import socket
+from socket import IPPROTO_TCP, SO_SNDBUF, SOL_SOCKET
+from struct import Struct
+from struct import error as StructError  # noqa: N812 - it is a class
+from typing import ClassVar, Final, cast
 
 import structlog
 
@@ -35,6 +38,13 @@ CLOSE_LIMIT_S = 5.0
 
 COLLECTED_LIMIT_BYTES = 64 * 1024
 """What is collected in one turn before it goes out early: a writer that never lets the loop turn is bounded, too."""
+
+TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
+"""What Linux knows of a connection; other systems have no such option."""
+_ROUND_TRIP: Final = Struct("@I")
+_ROUND_TRIP_AT: Final = 68
+"""Where the smoothed round trip stands in `struct tcp_info`, in microseconds."""
+_ROUND_TRIP_END: Final = _ROUND_TRIP_AT + _ROUND_TRIP.size
 
 _HANDSHAKE, _OPEN, _CLOSING, _CLOSED = range(4)
 _FAILED = 1011
@@ -150,6 +160,18 @@ class WebSocketConnection(asyncio.Protocol):
             peer.setsockopt(SOL_SOCKET, SO_SNDBUF, limit_bytes)
 
     @property
+    def round_trip_s(self) -> float | None:
+        """How long a packet to the other end and its acknowledgement take: to a proxy's, where there is one."""
+        peer = self._transport.get_extra_info("socket")
+        if TCP_INFO is None or peer is None or self._transport.is_closing():
+            return None
+        try:
+            (micros,) = _ROUND_TRIP.unpack_from(peer.getsockopt(IPPROTO_TCP, TCP_INFO, _ROUND_TRIP_END), _ROUND_TRIP_AT)
+        except (OSError, StructError):  # no TCP, or a system that says less
+            return None
+        return micros / 1_000_000 or None
+
+    @property
     def is_open(self) -> bool:
         """False before the handshake is accepted and as soon as either side has said goodbye."""
         return self._state == _OPEN
@@ -191,9 +213,9 @@ class WebSocketConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        socket = transport.get_extra_info("socket")
-        if socket is not None and transport.get_extra_info("sslcontext") is None:
-            self._fileno = socket.fileno()
+        peer = transport.get_extra_info("socket")
+        if peer is not None and transport.get_extra_info("sslcontext") is None:
+            self._fileno = peer.fileno()
 
     def data_received(self, data: bytes) -> None:
         for event in self._parser.feed(data):

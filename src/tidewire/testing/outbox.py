@@ -10,6 +10,7 @@ class RecordingOutbox:
         self.packets: list[Any] = []
         self.closed: tuple[int, str] | None = None
         self.waiting_bytes = 0
+        self.round_trip_s: float | None = None
 
     def write(self, packet: Any, /) -> None:
         if self.closed is None:

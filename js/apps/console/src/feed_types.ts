@@ -49,6 +49,7 @@ export interface Connection {
   readonly user: string | null
   readonly channels: number
   readonly queue_bytes: number
+  readonly rtt_ms: number | null
 }
 
 export interface ConnectionDetail {

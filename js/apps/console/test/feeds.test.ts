@@ -27,7 +27,7 @@ describe("the overview", () => {
 })
 
 describe("connections", () => {
-  const one = (number: number, user = "ada"): Connection => ({ number, user, role: "anon", transport: "sse", since: 0, channels: 0, queue_bytes: 0 })
+  const one = (number: number, user = "ada"): Connection => ({ number, user, role: "anon", transport: "sse", since: 0, channels: 0, queue_bytes: 0, rtt_ms: null })
 
   it("come, change and go, in the order of their numbers", () => {
     const begun = connections(null, "connections", { connections: [one(1), one(3)], total: 2, most: 200 })

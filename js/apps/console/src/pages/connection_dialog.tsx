@@ -1,5 +1,5 @@
 /** One connection: its channels, and the way to send it away. */
-import { Badge, bytes, Button, dateAndTime, Details, Dialog, joined } from "@tidewire/ui"
+import { Badge, bytes, Button, dateAndTime, Details, Dialog, joined, milliseconds } from "@tidewire/ui"
 import { toast } from "@tidewire/ui/toasts"
 import { type ReactElement, useState } from "react"
 
@@ -26,7 +26,7 @@ export function ConnectionDialog({ number, onClose }: ConnectionDialogProps): Re
 }
 
 function Detail({ detail, onClose }: { readonly detail: ConnectionDetail; readonly onClose: () => void }): ReactElement {
-  const { number, user, role, since, queue_bytes } = detail.connection
+  const { number, user, role, since, queue_bytes, rtt_ms } = detail.connection
   const [isSure, setIsSure] = useState(false)
   const disconnect = (): void => {
     post(`/connections/${number}/disconnect`, {}, session.token).then(
@@ -42,6 +42,7 @@ function Detail({ detail, onClose }: { readonly detail: ConnectionDetail; readon
         ["Role", role ?? "not joined yet"],
         ["Connected", dateAndTime(since)],
         ["Queue", joined(bytes(queue_bytes))],
+        ["Round trip", joined(milliseconds(rtt_ms))],
       ]} />
       <Channels detail={detail} />
       <div className="row">

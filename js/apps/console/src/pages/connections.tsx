@@ -1,5 +1,5 @@
 /** Who is connected, and how well they read. */
-import { age, Badge, Button, bytes, type Column, count, DataTable, dateAndTime, EmptyState, joined, PauseButton, useNow, usePausable } from "@tidewire/ui"
+import { age, Badge, Button, bytes, type Column, count, DataTable, dateAndTime, EmptyState, joined, milliseconds, PauseButton, useNow, usePausable } from "@tidewire/ui"
 import { type ReactElement, useMemo, useState } from "react"
 
 import { FeedGate } from "../feed_gate.tsx"
@@ -54,6 +54,7 @@ function columnsOf(open: (number: number) => void): Column<Connection>[] {
     { id: "transport", header: "Transport", cell: ({ transport }) => <Badge tone={transport === "websocket" ? "good" : "plain"}>{TRANSPORTS[transport]}</Badge> },
     { id: "channels", header: "Channels", align: "end", cell: ({ channels }) => count(channels) },
     { id: "queue", header: "Queue", align: "end", cell: ({ queue_bytes }) => <Queue waiting={queue_bytes} /> },
+    { id: "rtt", header: "Round trip", align: "end", cell: ({ rtt_ms }) => joined(milliseconds(rtt_ms)) },
     { id: "since", header: "For", align: "end", cell: ({ since }) => <Since at={since} /> },
   ]
 }
