@@ -20,7 +20,7 @@ from tidewire.hub.tasks import Tasks
 from tidewire.match.rule import Rule
 from tidewire.match.subscription import Audience
 from tidewire.model.change import Change, Resync, Row, Transaction
-from tidewire.model.position import Lsn
+from tidewire.model.position import Lsn, StreamPosition, parse_position
 from tidewire.model.relation import Column, PgType, Relation
 from tidewire.ports import CHANGES
 from tidewire.testing.rows import inserted
@@ -335,6 +335,33 @@ async def test_a_channel_comes_on_while_others_wait_for_an_answer(scene: Scene) 
     scene.visibility.gates[0].set()
     await settle()
     assert (come_on(waits), come_on(quiet)) == ("one.6e.ffffffff", "one.6e.ffffffff")
+
+
+async def test_a_channel_that_is_told_what_it_missed_says_how_far_it_has_come(scene: Scene) -> None:
+    """Or a reader of a quiet table who is cut off again and again would begin at the same place each time."""
+    for number in range(1, 1001):
+        await scene.commit(number)
+    await settle()
+    client, _ = await scene.join(todo(after="one.6e.0"), todo(table="notes", after="one.6e.0"))
+    heard = list(scene.first)
+    positions: list[StreamPosition] = []
+    while len(positions) < 3:
+        await asyncio.sleep(0)
+        heard += client.heard()
+        if (position := come_on(client)) is not None:
+            positions.append(parse_position(position))
+            assert heard_up_to(heard, positions[-1])
+    assert 110 < positions[0].lsn <= positions[1].lsn <= positions[2].lsn < 100 + 10 * 1000
+    again = str(positions[-1])
+    client, response = await scene.join(todo(after=again), todo(table="notes", after=again))
+    assert response["recovered"] is True
+    heard += await hear(client, list(scene.first), 1000 - (positions[-1].lsn - 100) // 10)
+    assert ids(heard) == list(range(2, 1001))
+
+
+def heard_up_to(heard: list[Any], position: StreamPosition) -> bool:
+    """Tell whether everything up to a place was heard, and nothing behind it."""
+    return ids(heard) == list(range(2, (position.lsn - 100) // 10 + 1))
 
 
 def come_on(client: Client) -> str | None:

@@ -81,6 +81,7 @@ class CatchUp:
         self._near = _Line(MOST_NEAR_ROUNDS)
         self._far = _Line(MOST_FAR_ROUNDS)
         self._running: dict[tuple[int, int], asyncio.Event] = {}
+        self._under_way: dict[tuple[int, int], Traveller] = {}
 
     async def plan(self, question: Subscribe, since: Lsn, *, otherwise: StreamPosition | None = None) -> Plan:
         """Say where the bindings of a join go on; those that were not here before hear of what commits from `since`.
@@ -123,12 +124,17 @@ class CatchUp:
             return
         sequence = self._parts.history.before(plan.position)
         traveller = Traveller(receiver, PREFIX + question.channel.subtopic, starts, sequence, arrive)
-        while receiver.is_there():
-            self._send_off(traveller)
-            if await traveller.out():
-                return
-            while receiver.is_full and receiver.is_there():  # noqa: ASYNC110 - a transport tells of room only after it was full
-                await asyncio.sleep(ROOM_POLL_S)
+        key = (receiver.connection, question.channel.number)
+        self._under_way[key] = traveller
+        try:
+            while receiver.is_there():
+                self._send_off(traveller)
+                if await traveller.out():
+                    return
+                while receiver.is_full and receiver.is_there():  # noqa: ASYNC110 - a transport tells of room only after it was full
+                    await asyncio.sleep(ROOM_POLL_S)
+        finally:
+            del self._under_way[key]
 
     @contextmanager
     def alone(self, connection: int, channel: int) -> Iterator[None]:
@@ -143,6 +149,14 @@ class CatchUp:
     def is_running(self, connection: int, channel: int) -> bool:
         """Say whether a channel is still told what it missed."""
         return (connection, channel) in self._running
+
+    def position_of(self, connection: int, channel: int) -> StreamPosition | None:
+        """Return up to where a channel has been told what it missed, while it is; None where no one place says that."""
+        traveller = self._under_way.get((connection, channel))
+        if traveller is None:
+            return None
+        found = (each.position_of(traveller) for each in (*self._near.rounds, *self._far.rounds))
+        return next((position for position in found if position is not None), None)
 
     async def over(self, connection: int, channel: int) -> None:
         """Return as soon as nobody catches up for a channel."""

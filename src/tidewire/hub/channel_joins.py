@@ -131,11 +131,16 @@ class ChannelJoins:
             return found
         for channel, _, member in members:
             followed = self._followed.get(channel.number)
-            if followed is None or catch_up.is_running(number, channel.number):
+            if followed is None:
                 continue
-            settled = self._services.settled(targets(followed[1]))
-            if settled is not None and max(member.since, member.told) <= (settled.lsn, settled.index):
-                found[PREFIX + channel.subtopic] = settled
+            if catch_up.is_running(number, channel.number):
+                position = catch_up.position_of(number, channel.number)
+            else:
+                position = self._services.settled(targets(followed[1]))
+                if position is not None and max(member.since, member.told) > (position.lsn, position.index):
+                    position = None
+            if position is not None:
+                found[PREFIX + channel.subtopic] = position
         return found
 
     # --- who may -----------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from tidewire.match.matcher import Matcher
 from tidewire.match.sight import Sight
 from tidewire.model.change import Change, Resync, Transaction
 from tidewire.model.errors import SubscriberLagged
-from tidewire.model.position import Seen
+from tidewire.model.position import Lsn, Seen, StreamPosition
 from tidewire.ports import Visibility
 
 OUT_AT_ONCE: Final = 25
@@ -83,6 +83,13 @@ class Round:
         self._ahead: list[tuple[Place, int, Start, Traveller]] = []
         self._lists: dict[tuple[Traveller, Seen], tuple[Matcher, list[Start]]] = {}
         """Those who have seen some of what comes, each matched alone until it comes no more."""
+
+    def position_of(self, traveller: Traveller) -> StreamPosition | None:
+        """Return up to where somebody on board has been told everything; None where no one place says that."""
+        if self._travellers.get(traveller.key) is not traveller or not traveller.has_all_up_to(self._place):
+            return None
+        lsn, index = self._place
+        return StreamPosition(self._epoch, Lsn(lsn), index)
 
     def takes(self, traveller: Traveller, *, within: int | None = None) -> bool:
         """Tell whether nothing that it missed has gone by, and what it missed is not too far ahead.
@@ -257,6 +264,7 @@ class Round:
                     if not receiver.is_there():
                         continue
                     if (packet := parcel.packet(receiver.form)) is not None:
+                        traveller.told = (delivery.change.lsn, delivery.change.index)
                         receiver.write(packet)
                     if receiver.is_full:
                         self._full.add(traveller)

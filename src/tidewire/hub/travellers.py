@@ -55,6 +55,8 @@ class Traveller:
         self.sequence = sequence
         """That of the last message that has nothing for it."""
         self.place = min(start.place for start in starts)
+        self.told: Place = (0, -1)
+        """The last change that it was told of on its way."""
         self._arrive = arrive
         self._over: asyncio.Future[bool] | None = None
         self._since_s = asyncio.get_running_loop().time()
@@ -71,6 +73,14 @@ class Traveller:
         """
         self._over = asyncio.get_running_loop().create_future()
         return await self._over
+
+    def has_all_up_to(self, place: Place) -> bool:
+        """Tell whether it may go on from a place, if everything up to that was told to whom it concerns.
+
+        That is so if all that it follows had begun by then, and it was told nothing behind it.
+        """
+        has_begun = all(start.place <= place and start.seen is None for start in self.starts)
+        return has_begun and self.told <= place
 
     def has_waited(self, limit_s: float) -> bool:
         """Tell whether it has been under way for so long."""
