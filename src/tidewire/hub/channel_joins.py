@@ -122,26 +122,24 @@ class ChannelJoins:
     def positions(self, members: Iterable[tuple[ChannelRef, Topic, Member]]) -> dict[str, StreamPosition]:
         """Return up to where channels have been told everything there was, by their topics on the wire.
 
-        Whoever goes on from there misses nothing and hears nothing twice. So those are left out that are behind it,
-        and those that have been told something beyond it while others still wait for an answer of Postgres.
+        Whoever goes on from there misses nothing and hears nothing twice. So those are left out of which no one place
+        says that: because they have been told something behind a change of another of their tables, say, that still
+        waits for an answer of Postgres.
         """
+        positions = ((channel, self._position(channel, member)) for channel, _, member in members)
+        return {PREFIX + channel.subtopic: position for channel, position in positions if position is not None}
+
+    def _position(self, channel: ChannelRef, member: Member) -> StreamPosition | None:
         catch_up, number = self._services.catch_up, self._connection.number
-        found: dict[str, StreamPosition] = {}
-        if catch_up is None:
-            return found
-        for channel, _, member in members:
-            followed = self._followed.get(channel.number)
-            if followed is None:
-                continue
-            if catch_up.is_running(number, channel.number):
-                position = catch_up.position_of(number, channel.number)
-            else:
-                position = self._services.settled(targets(followed[1]))
-                if position is not None and max(member.since, member.told) > (position.lsn, position.index):
-                    position = None
-            if position is not None:
-                found[PREFIX + channel.subtopic] = position
-        return found
+        followed = self._followed.get(channel.number)
+        if catch_up is None or followed is None:
+            return None
+        if catch_up.is_running(number, channel.number):
+            return catch_up.position_of(number, channel.number)
+        settled = self._services.settled(targets(followed[1]))
+        if settled is None or max(member.since, member.told) > (settled.lsn, settled.index):
+            return None
+        return settled
 
     # --- who may -----------------------------------------------------------------------------------------------
 

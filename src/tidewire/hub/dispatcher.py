@@ -22,6 +22,7 @@ from tidewire.match.finding import Broken
 from tidewire.match.matcher import Matcher
 from tidewire.match.rule import Rule
 from tidewire.match.sight import Sight, Sights
+from tidewire.match.subscription import TablePattern
 from tidewire.model.change import Change, Resync, Transaction
 from tidewire.model.errors import DecodeError
 from tidewire.model.latency import Latencies
@@ -86,7 +87,7 @@ class Dispatcher:
         self.latencies = Latencies()
         """From the commit until all who were concerned had been written to, of transactions that concerned anybody."""
 
-    def settled(self, tables: Collection[tuple[str, str]]) -> StreamPosition | None:
+    def settled(self, tables: Collection[TablePattern]) -> StreamPosition | None:
         """Return up to where everything of some tables has been written to all whom it concerns.
 
         That does not hold for those who are still catching up.

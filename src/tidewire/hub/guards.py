@@ -74,12 +74,12 @@ class Guards:
             self.forget_all()
             return
         for oid in (*item.renewed, *self._unsure):
-            guards = self._guards.get(oid, ())
+            guards = self._guards.get(oid, [])
             if any(not guard.announced for guard in guards):
                 del self._guards[oid]
                 self._note(oid, item.xid)
-            elif len(guards) > MOST_SHAPES:  # not before: one transaction may have rows in more of them
-                self._guards[oid] = list(guards[:MOST_SHAPES])
+            else:  # not sooner: one transaction may have rows in more of them
+                del guards[MOST_SHAPES:]
         self._unsure.clear()
         if item.emits(RULES_PREFIX):
             self.forget_all(item.xid)

@@ -17,7 +17,7 @@ from tidewire.match.candidates import Candidates
 from tidewire.match.finding import Deferred, Finding
 from tidewire.match.rule import Rule
 from tidewire.match.sight import Sight
-from tidewire.match.subscription import ANY
+from tidewire.match.subscription import TablePattern, patterns_of
 from tidewire.model.change import Row
 from tidewire.model.relation import Relation
 from tidewire.ports import Visibility
@@ -66,12 +66,9 @@ class Lanes:
         """Whether any lane has something in it."""
         return bool(self._lanes)
 
-    def oldest_lsn(self, tables: Collection[tuple[str, str]]) -> int | None:
-        """Return the earliest commit of which something of these tables has not been sent yet; None if nothing waits.
-
-        Tables are named by schema and name, of which `*` is any.
-        """
-        return min((lsn for relation, lsn in self._oldest.values() if _is_one(relation, tables)), default=None)
+    def oldest_lsn(self, tables: Collection[TablePattern]) -> int | None:
+        """Return the earliest commit of which something of these tables has not been sent; None if nothing waits."""
+        return min((lsn for relation, lsn in self._oldest.values() if _is_any_of(relation, tables)), default=None)
 
     def holds(self, oid: int) -> bool:
         """Tell whether changes of a table wait, so that later ones have to queue up behind them."""
@@ -130,9 +127,8 @@ class Lanes:
             self._moved.set()
 
 
-def _is_one(relation: Relation, tables: Collection[tuple[str, str]]) -> bool:
-    schema, name = relation.schema, relation.name
-    return any(each in tables for each in ((schema, name), (schema, ANY), (ANY, name), (ANY, ANY)))
+def _is_any_of(relation: Relation, tables: Collection[TablePattern]) -> bool:
+    return any(pattern in tables for pattern in patterns_of(relation.schema, relation.name))
 
 
 async def admit(findings: Sequence[Finding], visibility: Visibility) -> None:

@@ -14,6 +14,7 @@ from tidewire.hub.subscriptions import Subscriptions
 from tidewire.hub.tasks import Tasks
 from tidewire.hub.topics import Topics
 from tidewire.hub.tracker import Tracker
+from tidewire.match.subscription import TablePattern
 from tidewire.model.position import StreamPosition
 from tidewire.ports import KeptBroadcasts
 from tidewire.wire.pressure import PressurePolicy
@@ -32,7 +33,7 @@ class Services:
         permissions: Permissions,
         pressure: PressurePolicy,
         resumable: Resumable,
-        settled: Callable[[Collection[tuple[str, str]]], StreamPosition | None],
+        settled: Callable[[Collection[TablePattern]], StreamPosition | None],
         subscriptions: Subscriptions,
         tasks: Tasks,
         topics: Topics,

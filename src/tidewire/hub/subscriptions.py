@@ -11,7 +11,7 @@ from tidewire.hub.guards import Guards
 from tidewire.hub.wishes import Wish, judge
 from tidewire.match.finding import Broken
 from tidewire.match.matcher import Matcher
-from tidewire.match.subscription import ANY, Audience, Subscription
+from tidewire.match.subscription import ANY, Audience, Subscription, TablePattern
 from tidewire.model.errors import TidewireError
 from tidewire.model.position import Lsn
 from tidewire.ports import Tables
@@ -148,7 +148,7 @@ class Subscriptions:
         return None
 
 
-def targets(judged: Judged) -> frozenset[tuple[str, str]]:
+def targets(judged: Judged) -> frozenset[TablePattern]:
     """Return the names of all tables that are followed."""
     return frozenset(target for wish in judged if isinstance(wish, Wish) for target in wish.targets)
 

@@ -7,7 +7,7 @@ from tidewire.match.finding import Broken, Finding
 from tidewire.match.guard import Guard
 from tidewire.match.index import TableIndex
 from tidewire.match.rule import Rule
-from tidewire.match.subscription import ANY, Compile, Subscription
+from tidewire.match.subscription import Compile, Subscription, patterns_of
 from tidewire.model.change import Change, Shape
 from tidewire.model.relation import Relation
 
@@ -115,5 +115,4 @@ class Matcher:
         return Candidates(findings, broken, tuple(failed))
 
     def _concerned(self, schema: str, name: str) -> list[TableIndex]:
-        patterns = ((schema, name), (schema, ANY), (ANY, name), (ANY, ANY))
-        return [table for pattern in patterns if (table := self._tables.get(pattern)) is not None]
+        return [table for pattern in patterns_of(schema, name) if (table := self._tables.get(pattern)) is not None]

@@ -11,6 +11,9 @@ from tidewire.model.relation import Relation
 ANY: Final = "*"
 """Stands for every schema, every table or every event."""
 
+TablePattern = tuple[str, str]
+"""Schema and name of a table; either may be `ANY`."""
+
 MOST_RENEWED: Final = 10_000
 """Of one cohort, until they are forgotten: by then, what was on its way has arrived."""
 
@@ -197,3 +200,8 @@ class Cohorts:
 
 def _key(wish: Subscription, audience: Audience) -> CohortKey:
     return wish.topic, wish.wire_id, wish.select, audience, wish.truncate, wish.moves
+
+
+def patterns_of(schema: str, name: str) -> tuple[TablePattern, ...]:
+    """Return every way in which a table can be asked for."""
+    return (schema, name), (schema, ANY), (ANY, name), (ANY, ANY)
