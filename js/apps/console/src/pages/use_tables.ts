@@ -1,23 +1,16 @@
 /** The names of the tables that are published, to choose from. Without them one types. */
-import { useEffect, useState } from "react"
+import { useMemo } from "react"
 
-import { ask } from "../api.ts"
-import { session } from "../session.ts"
+import type { TableSight } from "../table_types.ts"
+import { nameOf } from "../table_words.ts"
+import { useAsked } from "../use_asked.ts"
 
 interface Answer {
-  readonly tables: readonly { readonly schema: string; readonly name: string }[]
+  readonly tables: readonly Pick<TableSight, "schema" | "name">[]
 }
 
-/** Null until the server has said. */
+/** Null until the server has said. What is wrong with the database is told by what is asked next. */
 export function useTables(): readonly string[] | null {
-  const [names, setNames] = useState<readonly string[] | null>(null)
-  useEffect(() => {
-    const stop = new AbortController()
-    ask<Answer>("/tables", { token: session.token, signal: stop.signal }).then(
-      ({ tables }) => setNames(tables.map(({ schema, name }) => `${schema}.${name}`)),
-      () => undefined, // what is wrong with the database is told by what is asked next
-    )
-    return () => stop.abort()
-  }, [])
-  return names
+  const { answer } = useAsked<Answer>("/tables")
+  return useMemo(() => answer?.value.tables.map(nameOf) ?? null, [answer])
 }
