@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import count
 from random import Random
 from typing import Any, Final, LiteralString
@@ -95,12 +96,18 @@ class Writer(threading.Thread):
         if kind == "UPDATE":
             owner = self._dice.choice([owner, old or owner])
         values = {"id": id_, "owner": owner, "version": version, "team": team(owner)}
-        connection.execute(sql.SQL(STATEMENTS[kind]).format(sql.Identifier(table)), values)
         new = None if kind == "DELETE" else owner
-        connection.execute(NOTE, [version, table, kind, id_, old, new, table])
+        with connection.pipeline():  # readers, network and server need the time on two cores
+            connection.execute(_statement(kind, table), values)
+            connection.execute(NOTE, [version, table, kind, id_, old, new, table])
         rows.pop(id_, None)
         if new is not None:
             rows[id_] = new
+
+
+@cache
+def _statement(kind: str, table: str) -> bytes:
+    return sql.SQL(STATEMENTS[kind]).format(sql.Identifier(table)).as_bytes()
 
 
 @contextmanager

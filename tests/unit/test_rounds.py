@@ -12,6 +12,7 @@ from tidewire.hub.change_frames import ChangeFrames
 from tidewire.hub.guards import Guards
 from tidewire.hub.history import PAGE, History
 from tidewire.hub.rounds import (
+    ASKED_AT_ONCE,
     BEGUN_IN_A_TURN,
     MATCHED_IN_A_TURN,
     OUT_AT_ONCE,
@@ -21,17 +22,20 @@ from tidewire.hub.rounds import (
 )
 from tidewire.hub.tasks import Tasks
 from tidewire.hub.travellers import Place, Receiver, Start, Traveller
+from tidewire.match.rule import Rule
 from tidewire.match.subscription import Audience, Subscription
-from tidewire.model.change import Change, Transaction
+from tidewire.model.change import Change, Row, Transaction
 from tidewire.model.position import Lsn
 from tidewire.model.relation import Column, PgType, Relation
 from tidewire.ports import CHANGES, Envelope
 from tidewire.testing.outbox import RecordingOutbox
 from tidewire.testing.rows import inserted
-from tidewire.testing.tables import OpenVisibility, ScriptedRules
+from tidewire.testing.tables import OpenVisibility, ScriptedRules, opaque_rule
 from tidewire.wal.envelope import Era, encode
 
-TODOS = Relation(1, "public", "todos", "full", (Column("id", PgType(23, "int4"), identity=True, primary=True),))
+ID = Column("id", PgType(23, "int4"), identity=True, primary=True)
+TODOS = Relation(1, "public", "todos", "full", (ID,))
+SECRETS = Relation(2, "public", "secrets", "full", (ID,))
 COMMITS, ROWS_EACH = 50, 10
 BEGIN = 100
 
@@ -48,6 +52,19 @@ class NotedBus(MemoryBus):
         return await super().history(topic, after=after, limit=limit)
 
 
+class NotedVisibility(OpenVisibility):
+    """Notes about how many rows each question was."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    async def seers(
+        self, rule: Rule, relation: Relation, rows: Sequence[Row], audiences: Sequence[Audience]
+    ) -> list[list[int]]:
+        self.asked.append(len(rows))
+        return await super().seers(rule, relation, rows, audiences)
+
+
 class Walk:
     """A round through a past of some commits, with so many travellers who missed all of them."""
 
@@ -55,14 +72,19 @@ class Walk:
         self.bus = NotedBus(clock=lambda: 0.0)
         self.history = History(self.bus, written=lambda: BEGIN + 10 * COMMITS)
         self.history.begin("one", Lsn(BEGIN), news_from=Lsn(BEGIN))
-        self.round = Round(Parts(self.history, Guards(ScriptedRules()), OpenVisibility(), ChangeFrames()), 0)
+        self.rules = ScriptedRules()
+        self.rules.rules["secrets"] = opaque_rule("anon", SECRETS)
+        self.visibility = NotedVisibility()
+        self.round = Round(Parts(self.history, Guards(self.rules), self.visibility, ChangeFrames()), 0)
         self.told: list[bytes] = []
         self.out: list[Place] = []
 
-    async def commit(self, commits: int = COMMITS) -> None:
+    async def commit(self, commits: int = COMMITS, *, secret: int = 0) -> None:
+        """Commit rows, so many of each transaction in a table about which only Postgres can tell."""
         for number in range(1, commits + 1):
             lsn = Lsn(BEGIN + 10 * number)
-            rows = [inserted(TODOS, (str(each),)) for each in range(ROWS_EACH)]
+            ids = [str(number * ROWS_EACH + each) for each in range(ROWS_EACH)]
+            rows = [inserted(SECRETS if place < secret else TODOS, (id_,)) for place, id_ in enumerate(ids)]
             changes = tuple(Change(lsn, n, row.operation, row.shape, row.data) for n, row in enumerate(rows))
             transaction = Transaction(number, lsn, 0, changes, Lsn(lsn + 1))
             await self.bus.publish(CHANGES, encode(transaction), key=Era(1, "one").key(transaction))
@@ -117,6 +139,24 @@ async def test_what_is_nobodys_is_gone_through_in_small_steps_too() -> None:
     _, told, _, passed = zip(*await walk.steps(1), strict=True)
     assert (sum(told), sum(passed)) == (0, COMMITS)
     assert max(passed) <= MATCHED_IN_A_TURN // ROWS_EACH
+
+
+@pytest.mark.parametrize(
+    ("commits", "secret", "asked"),
+    [
+        pytest.param(COMMITS, 1, [COMMITS], id="one of ten in doubt"),
+        pytest.param(COMMITS, ROWS_EACH, [ASKED_AT_ONCE, ASKED_AT_ONCE, 100], id="all of them"),
+        pytest.param(200, 1, [91, 91, 18], id="a long way"),
+    ],
+)
+async def test_postgres_is_asked_few_questions(commits: int, secret: int, asked: Sequence[int]) -> None:
+    walk = Walk()
+    await walk.commit(commits, secret=secret)
+    walk.board(1, table="*")
+    async with asyncio.timeout(10):
+        await walk.round.run()
+    assert walk.visibility.asked == asked
+    assert len(walk.told) == commits * ROWS_EACH
 
 
 async def test_nobody_walks_where_only_those_who_have_left_missed_something() -> None:

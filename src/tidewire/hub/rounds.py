@@ -26,8 +26,11 @@ from tidewire.ports import Visibility
 
 OUT_AT_ONCE: Final = 25
 """How many get out in one step: each begins to follow what comes, and meanwhile nobody else has a turn."""
-CHANGES_AT_ONCE: Final = 200
-"""How many changes are asked about at once."""
+ASKED_AT_ONCE: Final = 200
+"""About how many changes Postgres is asked at once: it must answer within a limit."""
+FOUND_AT_ONCE: Final = 1_000
+"""How many changes and messages are held back until there are so many to ask about. A question takes some journeys to
+Postgres and back, on a busy machine 50 ms, while the changes that need one may be few among many that do not."""
 BEGUN_IN_A_TURN: Final = 40
 MATCHED_IN_A_TURN: Final = 100
 TOLD_IN_A_TURN: Final = 60
@@ -72,6 +75,9 @@ class Round:
         self._passed = 0
         self._polls_left = GIVEN_WAY_POLLS
         self._is_open = True
+        self._found: list[_Found] = []
+        """What has been looked at and not told yet, and how much of it is in doubt, and is there at all."""
+        self._in_doubt = self._held = 0
         self._matched = 0
         self._told = 0
         self._unlooked = 0
@@ -117,13 +123,12 @@ class Round:
                 self._skip()
                 written = history.written()  # asked first: what is written later may not be in the page
                 page = await history.page(self._sequence)
-                if page:
-                    for part in _parts(page):
-                        await self._walk(part)
-                        if len(page) == PAGE or part[-1] is not page[-1]:
-                            await asyncio.sleep(0)
-                    # Close to the end it looks again at once: each turn of others brings more to tell, for ever.
-                else:
+                await self._walk(page)
+                if len(page) == PAGE:
+                    await asyncio.sleep(0)  # at the end it looks again at once: others bring more to tell, for ever
+                elif self._found:
+                    await self._tell_found()
+                elif not page:
                     await self._let_out(written)
         except Exception as error:  # noqa: BLE001 - each of them reports it
             self._is_open = False
@@ -142,19 +147,28 @@ class Round:
 
     # --- on the way --------------------------------------------------------------------------------------------
 
-    async def _walk(self, part: Page) -> None:
-        """Match some messages, ask once about all that only Postgres can tell, and tell."""
-        found = []
-        for sequence, item in part:
-            found.append(await self._look(sequence, item))
-            self._matched += 1 if isinstance(item, Resync) else len(item.events)
+    async def _walk(self, page: Page) -> None:
+        """Match some messages, and tell whenever enough has been found."""
+        for sequence, item in page:
+            found = await self._look(sequence, item)
+            events = 0 if isinstance(item, Resync) else len(item.events)
+            self._found.append(found)
+            self._in_doubt += sum(each.in_doubt for each, _ in found.candidates)
+            self._held += 1 + events
+            self._matched += events
+            if self._in_doubt >= ASKED_AT_ONCE or self._held >= FOUND_AT_ONCE:
+                await self._tell_found()
             if self._matched >= MATCHED_IN_A_TURN:
                 self._matched = 0
                 await asyncio.sleep(0)
-        candidates = [each for message in found for each, _ in message.candidates]
+
+    async def _tell_found(self) -> None:
+        """Ask once about all that only Postgres can tell, and tell."""
+        messages, self._found, self._in_doubt, self._held = self._found, [], 0, 0
+        candidates = [each for message in messages for each, _ in message.candidates]
         await admit([finding for each in candidates for finding in each.findings], self._parts.visibility)
         answers = iter(await self._parts.visibility.visible([ask for each in candidates for ask in each.asks]))
-        for message in found:
+        for message in messages:
             for each, seen in message.candidates:
                 answered = list(islice(answers, len(each.asks)))
                 await self._tell(each.deliveries(answered), message, seen)
@@ -163,7 +177,7 @@ class Round:
                 self._forget(traveller)
                 traveller.rest(self._place, message.sequence)
             self._full.clear()
-        self._unlooked += sum(len(message.transaction.events) for message in found)
+        self._unlooked += sum(len(message.transaction.events) for message in messages)
         if self._unlooked >= len(self._travellers):  # so that looking costs no more than matching
             self._unlooked = 0
             self._drop_gone()
@@ -300,15 +314,3 @@ class Round:
             self._matcher.remove(start.wanted.id)
             if start.seen is not None:
                 self._lists.pop((traveller, start.seen), None)
-
-
-def _parts(page: Page) -> Iterator[Page]:
-    """Cut into parts with not too many changes each, but at least one message."""
-    begin = changes = 0
-    for at, (_, item) in enumerate(page):
-        size = 0 if isinstance(item, Resync) else len(item.events)
-        if at > begin and changes + size > CHANGES_AT_ONCE:
-            yield page[begin:at]
-            begin, changes = at, 0
-        changes += size
-    yield page[begin:]

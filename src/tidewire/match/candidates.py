@@ -87,6 +87,11 @@ class Candidates:
         return found
 
     @property
+    def in_doubt(self) -> int:
+        """About how many of the changes Postgres has to be asked, at most."""
+        return sum(bool(each.deferred or each.sides) for each in self.findings)
+
+    @property
     def asks(self) -> Sequence[Ask]:
         """What to ask. Before that, every deferred question of the findings has to be answered."""
         return self._gather() if self._asks is None else self._asks

@@ -47,7 +47,7 @@ class Judge:
     def __init__(self, pool: Pool, *, timeout_s: float) -> None:
         self._pool = pool
         self._limit_ms = round(timeout_s * 1000)
-        self._begin = f"begin; set local statement_timeout = {self._limit_ms};"
+        self._limit = f"set local statement_timeout = {self._limit_ms}"
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def ask(
@@ -116,10 +116,17 @@ class Judge:
         }
         async with self._turns, self._pool.connection(_DOING) as connection:
             try:
-                if (failure := await self._prepare(connection, making, plans_each=plans_each)) is not None:
+                if making is not None and (failure := await self._make(connection, making)) is not None:
                     return [(None, failure)] * len(sessions)
+                opening = ["begin", self._limit] if making is None else []
+                if plans_each:
+                    opening.append("set local plan_cache_mode = force_custom_plan")
                 with _refusals(role):
-                    cursor = await connection.execute(queries.load("policy_judge"), asked)
+                    async with connection.pipeline():  # one journey: each takes a turn of the loop, and many are asked
+                        for statement in (*opening, "set transaction read only"):
+                            await connection.execute(statement.encode())
+                        cursor = await connection.execute(queries.load("policy_judge"), asked)
+                        await connection.execute("rollback")
                     return await cursor.fetchall()
             except pg.QueryCanceled:
                 return []
@@ -127,11 +134,10 @@ class Judge:
                 if not connection.closed:
                     await connection.rollback()
 
-    async def _prepare(self, connection: Connection, making: str | None, *, plans_each: bool) -> str | None:
-        """Begin a transaction that cannot write from here on. Returns why not, where nothing can be made."""
-        planning = " set local plan_cache_mode = force_custom_plan;" if plans_each else ""
+    async def _make(self, connection: Connection, making: str) -> str | None:
+        """Begin a transaction and make something in it. Returns why not, where it cannot be made."""
         try:
-            await connection.execute(f"{self._begin}{planning} {making or ''}; set transaction read only".encode())
+            await connection.execute(f"begin; {self._limit}; {making}".encode())
         except pg.ProgrammingError as error:
             return error.sqlstate
         return None
