@@ -200,25 +200,6 @@ async def test_who_missed_little_does_not_wait_for_who_missed_much(
     assert ids(await hear(far, heard, 1999)) == list(range(2, 2001))
 
 
-async def test_who_stands_behind_a_round_does_not_wait_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"NEAR": 100, "MOST_FAR_ROUNDS": 1, "FAR_S": 0.0}.items():
-        monkeypatch.setattr(f"tidewire.hub.catch_up.{name}", value)
-    async with Tasks(fail_together=False) as tasks:
-        scene = Scene(tasks, history_bytes=2**22)
-        for number in range(1, 3001):
-            await scene.commit(number)
-        await settle()
-        first, _ = await scene.join(todo(after="one.6e.0"))
-        heard = await hear(first, list(scene.first), 500)
-        behind, _ = await scene.join(todo(after="one.78.0"))
-        caught_up = await hear(behind, list(scene.first), 200)
-        heard += first.heard()
-        assert len(ids(heard)) < 2000, "the round that was under way before is still on its way"
-        assert ids(await hear(first, heard, 2999)) == list(range(2, 3001))
-        assert ids(await hear(behind, caught_up, 2998)) == list(range(3, 3001))
-        scene.node.close()
-
-
 async def test_a_place_within_a_transaction(scene: Scene) -> None:
     await scene.commit(1, 2, 3)
     await scene.commit(4)

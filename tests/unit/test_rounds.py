@@ -170,23 +170,6 @@ async def test_nobody_walks_where_only_those_who_have_left_missed_something() ->
     assert len(walk.told) == (PAGE - 10) * ROWS_EACH
 
 
-async def test_everybody_gets_off_where_a_round_does_not_go_on() -> None:
-    walk, ahead = Walk(), 3 * PAGE
-    await walk.commit(5 * PAGE)
-    walk.board(1)
-    walk.board(2, sequence=ahead)
-    on = [walk.round._travellers[number, "realtime:room"] for number in (1, 2)]
-    pages = iter([True, False])
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-        off = [group.create_task(each.out()) for each in on]
-        await asyncio.sleep(0)
-        assert not await walk.round.run(goes_on=lambda: next(pages))
-    assert [each.result() for each in off] == [False, False]
-    assert [each.sequence for each in on] == [2 * PAGE, ahead]
-    assert len(walk.told) == 2 * PAGE * ROWS_EACH
-    assert walk.out == []
-
-
 @pytest.mark.parametrize("ends", [True, False])
 async def test_a_large_transaction_that_comes_by_goes_first(monkeypatch: pytest.MonkeyPatch, *, ends: bool) -> None:
     monkeypatch.setattr("tidewire.hub.rounds.GIVEN_WAY_POLLS", 1000 if ends else 3)

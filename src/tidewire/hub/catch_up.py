@@ -6,7 +6,6 @@ What comes after is the dispatcher's.
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from math import inf
 from typing import Final
 
 from msgspec import Struct
@@ -25,11 +24,8 @@ NEAR: Final = 2_000
 """Whoever missed no more messages walks without those who missed more: it would wait for them to come as far, might be
 cut off again meanwhile, and be among them itself the next time, until nobody comes through any more."""
 MOST_NEAR_ROUNDS: Final = 2
-MOST_FAR_ROUNDS: Final = 2
-"""How many walk at once. Whoever finds none to get on waits for the next one, together with others who do."""
-FAR_S: Final = 2.0
-"""A far round takes nobody further than this while others wait who stand behind it: who was cut off on the way would
-wait for its end, and be cut off again meanwhile."""
+MOST_FAR_ROUNDS: Final = 1
+"""How many walk at once. Whoever finds none to get on waits for the next one, together with all others who do."""
 RESTS: Final = 2.0
 MOST_REST_S: Final = 1.0
 """Before the next round sets off, twice the time of the last one is left to gather, but no more than this. In a crowd
@@ -59,29 +55,20 @@ NO_PLAN: Final = Plan()
 
 
 class _Line:
-    """Those who wait for a round, who came first at the head, and the rounds that are under way."""
+    """Those who wait for a round, and the rounds that are under way."""
 
-    def __init__(self, most_rounds: int, shift_s: float = inf) -> None:
-        """While somebody waits, no round goes on for longer than `shift_s`."""
+    def __init__(self, most_rounds: int) -> None:
         self.most_rounds = most_rounds
-        self.shift_s = shift_s
         self.waiting: list[Traveller] = []
         self.rounds: list[Round] = []
         self.is_gathering = False
         self.last_s = 0.0
-        """How long the last round took, if it went to the end: otherwise nobody needs to gather, they are here."""
+        """How long the last round took."""
 
     @property
     def may_begin(self) -> bool:
         """Whether another round may set off."""
         return bool(self.waiting) and not self.is_gathering and len(self.rounds) < self.most_rounds
-
-    def take(self) -> list[Traveller]:
-        """Take out who has waited longest, and all who stand near that one."""
-        first = self.waiting[0].sequence
-        taken = [each for each in self.waiting if abs(each.sequence - first) <= NEAR]
-        self.waiting = [each for each in self.waiting if abs(each.sequence - first) > NEAR]
-        return taken
 
 
 class CatchUp:
@@ -92,7 +79,7 @@ class CatchUp:
         self._subscriptions = subscriptions
         self._tasks = tasks
         self._near = _Line(MOST_NEAR_ROUNDS)
-        self._far = _Line(MOST_FAR_ROUNDS, FAR_S)
+        self._far = _Line(MOST_FAR_ROUNDS)
         self._running: dict[tuple[int, int], asyncio.Event] = {}
         self._under_way: dict[tuple[int, int], Traveller] = {}
 
@@ -185,11 +172,12 @@ class CatchUp:
 
     def _send_off(self, traveller: Traveller) -> None:
         """Have it taken along by whoever has not passed where it is, or else by the next round."""
+        is_near = self._parts.history.behind(traveller.sequence) <= NEAR
         for each in (*self._near.rounds, *self._far.rounds):
-            if each.takes(traveller, within=NEAR):
+            if each.takes(traveller, within=NEAR if is_near else None):
                 each.board(traveller)
                 return
-        line = self._near if self._parts.history.behind(traveller.sequence) <= NEAR else self._far
+        line = self._near if is_near else self._far
         line.waiting.append(traveller)
         self._begin_round(line)
 
@@ -200,18 +188,17 @@ class CatchUp:
 
     async def _walk(self, line: _Line) -> None:
         await asyncio.sleep(min(line.last_s * RESTS, MOST_REST_S))
-        loop = asyncio.get_running_loop()
-        taken = line.take()
-        one = Round(self._parts, min(each.sequence for each in taken))
-        for traveller in taken:
+        waiting, line.waiting = line.waiting, []
+        one = Round(self._parts, min(each.sequence for each in waiting))
+        for traveller in waiting:
             one.board(traveller)
         line.rounds.append(one)
         line.is_gathering = False
-        began_s = loop.time()
+        began_s = asyncio.get_running_loop().time()
         try:
-            is_over = await one.run(goes_on=lambda: not line.waiting or loop.time() - began_s < line.shift_s)
-            line.last_s = loop.time() - began_s if is_over else 0.0
+            await one.run()
         finally:
+            line.last_s = asyncio.get_running_loop().time() - began_s
             line.rounds.remove(one)
             self._begin_round(line)
 

@@ -4,7 +4,7 @@ Everybody whose place lies ahead may get on. The rules of today decide what of t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import count, islice
 from typing import Final
@@ -97,12 +97,13 @@ class Round:
         lsn, index = self._place
         return StreamPosition(self._epoch, Lsn(lsn), index)
 
-    def takes(self, traveller: Traveller, *, within: int) -> bool:
+    def takes(self, traveller: Traveller, *, within: int | None = None) -> bool:
         """Tell whether nothing that it missed has gone by, and what it missed is not too far ahead.
 
         Nobody gets on once the end has been reached.
         """
-        return self._is_open and 0 <= traveller.sequence - self._sequence <= within
+        ahead = traveller.sequence - self._sequence
+        return self._is_open and ahead >= 0 and (within is None or ahead <= within)
 
     def board(self, traveller: Traveller) -> None:
         """Take somebody along, in place of a channel that has left and joined again since."""
@@ -113,11 +114,8 @@ class Round:
         for start in traveller.starts:
             heappush(self._ahead, (start.place, next(self._numbers), start, traveller))
 
-    async def run(self, *, goes_on: Callable[[], bool] = lambda: True) -> bool:
-        """Walk until everybody is out, or has to get off on the way because it does not go on: then return False.
-
-        What fails here is raised to all who are on board.
-        """
+    async def run(self) -> None:
+        """Walk until everybody is out. What fails here is raised to all who are on board."""
         history = self._parts.history
         try:
             while self._travellers:
@@ -127,9 +125,6 @@ class Round:
                 page = await history.page(self._sequence)
                 await self._walk(page)
                 if len(page) == PAGE:
-                    if not goes_on():
-                        await self._set_down()
-                        return False
                     await asyncio.sleep(0)  # at the end it looks again at once: others bring more to tell, for ever
                 elif self._found:
                     await self._tell_found()
@@ -139,7 +134,6 @@ class Round:
             self._is_open = False
             for traveller in self._travellers.values():
                 traveller.fail(error)
-        return True
 
     async def _give_way(self) -> None:
         """Wait while a large transaction comes by: what was committed behind it would wait for us otherwise."""
@@ -187,14 +181,6 @@ class Round:
         if self._unlooked >= len(self._travellers):  # so that looking costs no more than matching
             self._unlooked = 0
             self._drop_gone()
-
-    async def _set_down(self) -> None:
-        """Let everybody get off here, to be sent off again."""
-        self._is_open = False
-        await self._tell_found()
-        for traveller in list(self._travellers.values()):
-            self._forget(traveller)
-            traveller.rest(self._place, self._sequence)
 
     def _drop_gone(self) -> None:
         for traveller in [each for each in self._travellers.values() if not each.receiver.is_there()]:

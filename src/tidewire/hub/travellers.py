@@ -95,7 +95,7 @@ class Traveller:
     def rest(self, place: Place, sequence: int) -> None:
         """Stay behind, having been told everything up to a place."""
         self.starts = [replace(start, place=max(start.place, place)) for start in self.starts]
-        self.place, self.sequence = max(self.place, place), max(self.sequence, sequence)
+        self.place, self.sequence = max(self.place, place), sequence
         self._end(arrived=False)
 
     def fail(self, error: Exception) -> None:
