@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from tidewire.filters.grammar import parse_filter
 from tidewire.filters.texts import rules
-from tidewire.hub.lanes import admit
+from tidewire.hub.admission import admit
 from tidewire.match.candidates import Ask
 from tidewire.match.finding import BY_FILTER, BY_POLICY
 from tidewire.match.guard import Guard

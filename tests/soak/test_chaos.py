@@ -28,7 +28,7 @@ LONG = Plan(
     per_s=200,
     kills_every_s=25,
     changes_every_s=5,
-    struck=0.03,
+    struck=0.02,
     token_s=(8, 20),
 )
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "chaos.json"

@@ -24,7 +24,7 @@ NEAR: Final = 2_000
 """Whoever missed no more messages walks without those who missed more: it would wait for them to come as far, might be
 cut off again meanwhile, and be among them itself the next time, until nobody comes through any more."""
 MOST_NEAR_ROUNDS: Final = 2
-MOST_FAR_ROUNDS: Final = 1
+MOST_FAR_ROUNDS: Final = 2
 """How many walk at once. Whoever finds none to get on waits for the next one, together with all others who do."""
 RESTS: Final = 2.0
 MOST_REST_S: Final = 1.0

@@ -12,13 +12,11 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
+from tidewire.hub.admission import admit
 from tidewire.hub.tasks import Tasks
 from tidewire.match.candidates import Candidates
-from tidewire.match.finding import Deferred, Finding
-from tidewire.match.rule import Rule
 from tidewire.match.sight import Sight
 from tidewire.match.subscription import TablePattern, patterns_of
-from tidewire.model.change import Row
 from tidewire.model.relation import Relation
 from tidewire.ports import Visibility
 
@@ -27,10 +25,6 @@ log = structlog.get_logger()
 MOST_WAITING: Final = 10_000
 """Changes of one table that may wait before the whole node waits with them."""
 CHANGES_AT_ONCE: Final = 200
-
-
-_Question = tuple[Rule, int, int]
-"""The rule, and the identities of those who want to know and of the table's shape, both of which are held meanwhile."""
 
 
 class Waiting(Struct, frozen=True):
@@ -129,32 +123,6 @@ class Lanes:
 
 def _is_any_of(relation: Relation, tables: Collection[TablePattern]) -> bool:
     return any(pattern in tables for pattern in patterns_of(relation.schema, relation.name))
-
-
-async def admit(findings: Sequence[Finding], visibility: Visibility) -> None:
-    """Ask once for all rows that concern the same audiences, and tell the findings who sees them."""
-    questions: dict[_Question, tuple[Finding, Deferred, dict[Row, int]]] = {}
-    for finding in findings:
-        for deferred in finding.deferred:
-            *_, rows = questions.setdefault(_question(finding, deferred), (finding, deferred, {}))
-            for row in (deferred.row, deferred.old):
-                if row is not None:
-                    rows.setdefault(row, len(rows))
-    seers: dict[_Question, list[list[int]]] = {}
-    for question, (finding, deferred, rows) in questions.items():
-        audiences = [seat.audience for seat in deferred.seats]
-        seers[question] = await visibility.seers(deferred.rule, finding.change.relation, list(rows), audiences)
-    for finding in findings:
-        for deferred in finding.deferred:
-            question = _question(finding, deferred)
-            rows, found = questions[question][2], seers[question]
-            sees_old = frozenset(found[rows[deferred.old]] if deferred.old is not None else ())
-            for number in found[rows[deferred.row]]:
-                finding.admit(deferred, deferred.seats[number], sees_old=number in sees_old)
-
-
-def _question(finding: Finding, deferred: Deferred) -> _Question:
-    return deferred.rule, id(deferred.seats), id(finding.change.relation)
 
 
 def _take(lane: deque[Waiting]) -> list[Waiting]:

@@ -11,10 +11,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from tidewire.hub.admission import admit
 from tidewire.hub.change_frames import ChangeFrames, is_whole
 from tidewire.hub.guards import RULES_PREFIX, Guards
 from tidewire.hub.history import PAGE, History
-from tidewire.hub.lanes import admit
 from tidewire.hub.travellers import Place, Start, Traveller
 from tidewire.match.candidates import Candidates, Delivery
 from tidewire.match.matcher import Matcher

@@ -10,8 +10,8 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tidewire.hub.admission import admit
 from tidewire.hub.guards import Guards
-from tidewire.hub.lanes import admit
 from tidewire.hub.subscriptions import Subscriptions
 from tidewire.hub.wishes import Wish
 from tidewire.match.candidates import Candidates
