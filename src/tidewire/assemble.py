@@ -45,6 +45,7 @@ from tidewire.postgres.schema_cache import SchemaCache
 from tidewire.postgres.slot import DurableSlot, TemporarySlot
 from tidewire.postgres.source import PostgresSource
 from tidewire.postgres.tables import PostgresTables
+from tidewire.postgres.uptime_marks import write_uptime
 from tidewire.postgres.visibility import PostgresVisibility
 from tidewire.presence.roster import Roster
 from tidewire.query.limits import Limits
@@ -64,6 +65,7 @@ from tidewire.services.table_rates import TableRates
 from tidewire.services.verdict import VerdictParts
 from tidewire.settings import Settings, load
 from tidewire.wal.retention import Window
+from tidewire.wal.uptime import Uptimes
 from tidewire.wire.session_limits import SessionLimits
 
 log = structlog.get_logger()
@@ -260,11 +262,12 @@ async def running_app(chosen: Settings, dsn: str, own_doors: Sequence[BaseRoute]
         data = (
             await stack.enter_async_context(_data_api(chosen, dsn, node, schemas, history)) if chosen.data_api else None
         )
-        kept_up, headroom = asyncio.Event(), Headroom(pool, chosen.slot)
+        kept_up, headroom, uptimes = asyncio.Event(), Headroom(pool, chosen.slot), Uptimes()
         for name, work in {
             "dispatch": _dispatch(node, bus, history, (schemas.observe, rates.observe)),
             "relay": relay(source, bus),
-            "read the past": _read_past(chosen, dsn, source, bus, history),
+            "read the past": _read_past(chosen, dsn, source, bus, history, uptimes=uptimes),
+            "write uptime": write_uptime(pool, source, uptimes, window_s=chosen.retention_age_s),
             "tick": node.tick(),
             "keep up": _keep_up(dsn, kept_up),
             "watch roles": _watch_roles(rules, guards),
@@ -437,14 +440,19 @@ async def _shown(
         yield item
 
 
-async def _read_past(chosen: Settings, dsn: str, source: PostgresSource, bus: MemoryBus, history: History) -> None:
+async def _read_past(
+    chosen: Settings, dsn: str, source: PostgresSource, bus: MemoryBus, history: History, *, uptimes: Uptimes
+) -> None:
     """Read what the slot has kept, on a copy of it that is gone afterwards."""
     await source.ready()
     if not history.wants_past:
+        uptimes.is_read = True
         return
     slot = TemporarySlot(copy_of=chosen.slot, past=True)
     copy = PostgresSource(dsn, slot, chosen.publications, queue_bytes=chosen.queue_bytes, until=history.news_from)
-    await reread(copy, bus, history)
+    await reread(copy, bus, history, uptimes)
+    source.remember(uptimes.ages())
+    uptimes.is_read = True
     await asyncio.sleep(chosen.history_age_s)
     with suppress(TidewireError):
         await bus.history(PAST, limit=1)  # by asking: nothing comes any more that would make the bus forget

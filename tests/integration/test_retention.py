@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.parity.serving import TidewireServer
-from tests.support.log import execute
+from tests.support.log import execute, fetch
 from tests.support.postgres import FAST, MakeServer
 from tests.support.restarts import GONE, TABLE, Resuming, Writer, crash, resuming, written
 from tests.support.server import migrate
@@ -79,6 +79,30 @@ def test_a_server_that_is_restarted_twice_before_anybody_is_back(dsn: str, serve
         insert(dsn, 4)
         client.read(until=4)
         assert client.seen == [1, 2, 3, 4]
+
+
+@pytest.mark.timeout(120)
+def test_a_server_that_never_lives_as_long_as_the_window_does_not_keep_the_log_for_ever(dsn: str, folder: Path) -> None:
+    """Each life is shorter than the window; together they are longer, and then the oldest goes."""
+    with serving(dsn, folder, TIDEWIRE_RETENTION_AGE_S="6") as served, resuming(served.port) as client, Writer(dsn):
+        client.join()
+        begin = _confirmed(dsn)
+        for _ in range(8):
+            client.read_more(200)
+            time.sleep(3)  # what is tested is that time passes
+            if _confirmed(dsn) > begin:
+                break
+            served.kill()
+            served.start()
+            client.join()
+        assert _confirmed(dsn) > begin
+        assert all(reply["recovered"] is True for reply in client.replies[1:])
+
+
+def _confirmed(dsn: str) -> int:
+    return int(
+        str(fetch(dsn, "select confirmed_flush_lsn - '0/0'::pg_lsn from pg_replication_slots where not temporary"))
+    )
 
 
 @pytest.mark.timeout(90)

@@ -8,13 +8,14 @@ import pytest
 from tidewire.bus.memory import MemoryBus
 from tidewire.hub.history import NOT_READ_YET, OTHER_HISTORY, TOO_OLD, History
 from tidewire.hub.reread import reread
-from tidewire.model.change import Resync, Transaction
+from tidewire.model.change import LogicalMessage, Resync, Transaction
 from tidewire.model.errors import DatabaseUnreachable, PostgresError
 from tidewire.model.position import MAX_INDEX, Lsn, StreamPosition
 from tidewire.model.relation import Column, PgType, Relation
 from tidewire.ports import CHANGES, PAST, Envelope
 from tidewire.testing import ScriptedSource, inserted
 from tidewire.wal.envelope import Era, encode
+from tidewire.wal.uptime import UPTIME_PREFIX, Uptimes
 
 RELATION = Relation(1, "public", "t", "default", (Column("id", PgType(20, "int8")),))
 ERA = Era(1, "epoch0")
@@ -43,6 +44,7 @@ class Scene:
         self.bus = MemoryBus(clock=lambda: 0.0, kept=(CHANGES, PAST), history_bytes=history_bytes)
         self.history = History(self.bus, patience_s=patience_s)
         self.history.begin("epoch0", Lsn(10), news_from=NEWS)
+        self.uptimes = Uptimes()
         self._sequence = 0
 
     async def news(self, item: Transaction | Resync, era: Era = ERA) -> None:
@@ -55,7 +57,7 @@ class Scene:
         source = Copy(*steps)
         source.finish()
         async with asyncio.timeout(DEADLINE_S):
-            await reread(source, self.bus, self.history)
+            await reread(source, self.bus, self.history, self.uptimes)
 
     async def behind(self, position: StreamPosition) -> list[int]:
         """Return of each message with something behind a position in it of which commit it is."""
@@ -154,7 +156,7 @@ async def test_a_copy_that_began_later_than_thought_says_so(scene: Scene) -> Non
     source = Copy(commit(20), commit(30))
     source.began_at = Lsn(20)
     source.finish()
-    await reread(source, scene.bus, scene.history)
+    await reread(source, scene.bus, scene.history, scene.uptimes)
     assert await scene.history.refuses(at(15)) == TOO_OLD
     assert await scene.history.refuses(at(20)) is None
 
@@ -189,3 +191,13 @@ async def test_messages_of_the_old_history_that_come_late_change_nothing(scene: 
     assert await scene.history.refuses(at(50, epoch="other")) == TOO_OLD
     await scene.news(commit(110), Era(2, "other"))
     assert await scene.behind(at(100, epoch="other")) == [110]
+
+
+async def test_what_the_past_says_about_its_age_is_noted_once(scene: Scene) -> None:
+    def mark(lsn: int, uptime: int) -> Transaction:
+        message = LogicalMessage(Lsn(lsn), 0, UPTIME_PREFIX, str(uptime).encode())
+        return Transaction(lsn, Lsn(lsn), lsn, (message,), Lsn(lsn + 1))
+
+    await scene.reread(mark(10, 100), commit(20), DatabaseUnreachable("away"), mark(10, 100), commit(20), mark(30, 105))
+    assert scene.uptimes.ages() == [(11, 5), (31, 0)]
+    assert scene.uptimes.last_us == 105

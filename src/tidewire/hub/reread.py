@@ -17,6 +17,7 @@ from tidewire.model.position import Lsn
 from tidewire.ports import PAST, Bus, ChangeSource
 from tidewire.wal.backoff import backoff_s
 from tidewire.wal.envelope import Era, encode
+from tidewire.wal.uptime import Uptimes
 
 log = structlog.get_logger()
 
@@ -33,9 +34,9 @@ class PastSource(ChangeSource, Protocol):
         ...
 
 
-async def reread(source: PastSource, bus: Bus, history: History) -> None:
+async def reread(source: PastSource, bus: Bus, history: History, uptimes: Uptimes) -> None:
     """Read until the news begin. Where that fails for good, those who come back are told to load again."""
-    reading = _Reading(source, bus, history)
+    reading = _Reading(source, bus, history, uptimes)
     for attempt in count():
         try:
             await reading.go_on()
@@ -53,10 +54,11 @@ async def reread(source: PastSource, bus: Bus, history: History) -> None:
 class _Reading:
     """How far the past has been read. What a new attempt brings again is left out."""
 
-    def __init__(self, source: PastSource, bus: Bus, history: History) -> None:
+    def __init__(self, source: PastSource, bus: Bus, history: History, uptimes: Uptimes) -> None:
         self._source = source
         self._bus = bus
         self._history = history
+        self._uptimes = uptimes
         self._sequences = count(1)
         self._last = ""
 
@@ -70,4 +72,5 @@ class _Reading:
                 if key > self._last:
                     await self._bus.publish(PAST, encode(transaction), key=key)
                     history.mark_past(key, next(self._sequences))
+                    self._uptimes.note(transaction)
                     self._last = key

@@ -6,7 +6,7 @@ bytes (replication) → messages → relation shapes (catalog) → transactions 
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -31,6 +31,7 @@ from tidewire.wal.protocol import Keepalive
 from tidewire.wal.retention import Retained, Window
 from tidewire.wal.standby import Standby
 from tidewire.wal.streams import NotKept, Streams
+from tidewire.wal.uptime import Aged
 
 log = structlog.get_logger()
 
@@ -118,6 +119,10 @@ class PostgresSource:
     def confirm(self, lsn: Lsn) -> None:
         """Let Postgres forget everything up to `lsn`; it is told with a later status message."""
         self._progress.confirm(lsn)
+
+    def remember(self, ages: Sequence[Aged]) -> None:
+        """Take note how old places are in the past, which this source does not read."""
+        self._progress.remember(ages)
 
     async def restart(self) -> str:
         """After SlotLost: begin a new history, waiting for Postgres, and return its epoch. Then iterate again."""

@@ -3,12 +3,15 @@
 Postgres is told less than what is safe where a window of the past is kept for readers who come back.
 """
 
+from collections.abc import Sequence
+
 from tidewire.model.change import Transaction
 from tidewire.model.position import Lsn
 from tidewire.wal.assembler import Resume
 from tidewire.wal.protocol import Keepalive
 from tidewire.wal.retention import Retained, Retention, Window
 from tidewire.wal.standby import Standby
+from tidewire.wal.uptime import Aged
 
 
 class Progress:
@@ -27,6 +30,7 @@ class Progress:
         self._delivered = Lsn(0)
         self._ended = Lsn(0)
         self._confirmed = Lsn(0)
+        self._skipped_us = 0
 
     @property
     def retained(self) -> Retained | None:
@@ -49,14 +53,24 @@ class Progress:
         return standby
 
     def skip(self, log_end: Lsn, now_us: int) -> None:
-        """Leave out what was committed before `log_end`, but keep it as long as if it were of now."""
+        """Leave out what was committed before `log_end`, but keep it as long as if it were of now.
+
+        If it is known how long that has been there for, `remember` it.
+        """
         self._delivered = self._ended = self._confirmed = log_end
+        self._skipped_us = now_us
         self._safe.deliver(log_end)
         self._safe.confirm(log_end)
         if self._standby is not None:
             self._standby.deliver(log_end)
         if self._retention is not None:
             self._retention.hold(log_end, now_us)
+
+    def remember(self, ages: Sequence[Aged]) -> None:
+        """Take note how old places are in what was left out: not all of it is as if it were of now."""
+        if self._retention is not None:
+            self._retention.remember([(end_lsn, self._skipped_us - age_us) for end_lsn, age_us in ages])
+            self._release()
 
     def begin_at(self, start: Lsn) -> Lsn:
         """Return from where to stream: what was handed out completely is not asked for again."""

@@ -4,6 +4,7 @@ Time is the server's, as the log and its keepalives tell it, so the clock of thi
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -78,12 +79,17 @@ class Retention:
 
     def hold(self, end_lsn: Lsn, at_us: int) -> None:
         """Keep a transaction that was handed out, which was committed at `at_us`."""
-        last = self._stretches[-1] if self._stretches else None
-        if last is None or self._is_long(last, end_lsn, at_us):
-            self._stretches.append(_Stretch(end_lsn, at_us))
-        else:
-            last.end = end_lsn
+        self._add(end_lsn, at_us)
         self.passed(end_lsn, at_us)
+
+    def remember(self, places: Sequence[tuple[Lsn, int]]) -> None:
+        """Take note, later, since when places are kept that lie before all that was held: the oldest first."""
+        held, self._stretches = self._stretches, deque()
+        for end_lsn, at_us in places:
+            if self.released < end_lsn and (not held or end_lsn < held[0].first):
+                self._add(end_lsn, at_us)
+        self._stretches += held
+        self.passed(self._newest, self._now_us)
 
     def passed(self, lsn: Lsn, at_us: int) -> None:
         """Take note that the log has come this far, and that this was said at `at_us`; all before was handed out."""
@@ -95,6 +101,13 @@ class Retention:
         while self._newest - self.released > self._limit_bytes:
             # Without a transaction it is traffic that nobody follows.
             self.released = stretches.popleft().end if stretches else self._newest
+
+    def _add(self, end_lsn: Lsn, at_us: int) -> None:
+        last = self._stretches[-1] if self._stretches else None
+        if last is None or self._is_long(last, end_lsn, at_us):
+            self._stretches.append(_Stretch(end_lsn, at_us))
+        else:
+            last.end = end_lsn
 
     def _is_long(self, stretch: _Stretch, end_lsn: Lsn, at_us: int) -> bool:
         return (end_lsn - stretch.first) * GRAINS >= self._limit_bytes or (
