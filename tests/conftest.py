@@ -1,6 +1,7 @@
 """What every test shares: the Postgres fixtures, Hypothesis profiles and the rule for long tests."""
 
 import os
+import signal
 
 import pytest
 import structlog
@@ -9,6 +10,8 @@ from hypothesis import HealthCheck, settings
 pytest_plugins = ["tests.support.postgres"]
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of short processes would each compile everything anew
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job in the background: commands would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _CI = bool(os.environ.get("CI"))
 _UNHURRIED = [HealthCheck.too_slow]  # the machine may be busy; the tests' own timeout still holds
