@@ -8,11 +8,11 @@ import pytest
 
 from tests.support.client import FORMS
 from tidewire.bus.memory import MemoryBus
+from tidewire.hub.admission import ASKED_AT_ONCE
 from tidewire.hub.change_frames import ChangeFrames
 from tidewire.hub.guards import Guards
 from tidewire.hub.history import PAGE, History
 from tidewire.hub.rounds import (
-    ASKED_AT_ONCE,
     BEGUN_IN_A_TURN,
     MATCHED_IN_A_TURN,
     OUT_AT_ONCE,

@@ -11,6 +11,8 @@ from tidewire.model.change import Row
 from tidewire.model.relation import Relation
 from tidewire.ports import Visibility
 
+ASKED_AT_ONCE: Final = 200
+"""About how many changes should be asked about at once: Postgres must answer within a limit."""
 EXTRA: Final = 2
 EXTRA_PAIRS: Final = 4096
 """What is asked for one row more and one reader more is asked for all pairs of rows and readers: twice as many as are

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
-from tidewire.hub.admission import admit
+from tidewire.hub.admission import ASKED_AT_ONCE, admit
 from tidewire.hub.tasks import Tasks
 from tidewire.match.candidates import Candidates
 from tidewire.match.sight import Sight
@@ -24,7 +24,6 @@ log = structlog.get_logger()
 
 MOST_WAITING: Final = 10_000
 """Changes of one table that may wait before the whole node waits with them."""
-CHANGES_AT_ONCE: Final = 200
 
 
 class Waiting(Struct, frozen=True):
@@ -129,7 +128,7 @@ def _take(lane: deque[Waiting]) -> list[Waiting]:
     """Take what waits, oldest first, but not too many changes unless they are of one transaction."""
     taken: list[Waiting] = []
     changes = 0
-    while lane and (not taken or changes + len(lane[0].candidates.findings) <= CHANGES_AT_ONCE):
+    while lane and (not taken or changes + len(lane[0].candidates.findings) <= ASKED_AT_ONCE):
         taken.append(lane.popleft())
         changes += len(taken[-1].candidates.findings)
     return taken

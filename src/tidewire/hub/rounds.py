@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from tidewire.hub.admission import admit
+from tidewire.hub.admission import ASKED_AT_ONCE, admit
 from tidewire.hub.change_frames import ChangeFrames, is_whole
 from tidewire.hub.guards import RULES_PREFIX, Guards
 from tidewire.hub.history import PAGE, History
@@ -26,8 +26,6 @@ from tidewire.ports import Visibility
 
 OUT_AT_ONCE: Final = 25
 """How many get out in one step: each begins to follow what comes, and meanwhile nobody else has a turn."""
-ASKED_AT_ONCE: Final = 200
-"""About how many changes Postgres is asked at once: it must answer within a limit."""
 FOUND_AT_ONCE: Final = 1_000
 """How many changes and messages are held back until there are so many to ask about. A question takes some journeys to
 Postgres and back, on a busy machine 50 ms, while the changes that need one may be few among many that do not."""
