@@ -20,10 +20,13 @@ from tests.support.delivery_follower import Follower
 from tests.support.delivery_log import AT_FIRST, Break, Log, Stance, Write
 from tests.support.delivery_server import Server
 from tests.support.jumping_loop import JumpingLoop
-from tidewire.hub.travellers import ROOM_BYTES
+from tidewire.hub.catch_up import NEAR
+from tidewire.hub.gate import NodeLimits
 
 T = TypeVar("T")
 USERS: Final = ("ada", "ada", "bob")
+FULL_BYTES: Final = NodeLimits().outbox_bytes
+"""Too much to be told more of what was missed, and too little to be sent away."""
 
 tables = st.sampled_from(sorted(AT_FIRST))
 writes: st.SearchStrategy[Write] = st.tuples(
@@ -201,7 +204,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     @rule(who=someone, slow=st.booleans())
     def read_slowly(self, who: int, *, slow: bool) -> None:
         if (link := self.followers[who].link) is not None:
-            link.client.outbox.waiting_bytes = ROOM_BYTES + 1 if slow else 0
+            link.client.outbox.waiting_bytes = FULL_BYTES if slow else 0
 
     # --- what must hold --------------------------------------------------------------------------------------
 
@@ -264,8 +267,12 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.runner.close()
 
 
+@pytest.mark.parametrize("near", [NEAR, 3])
 @pytest.mark.timeout(120)
-def test_whatever_happens_nothing_is_lost_and_nothing_is_told_twice() -> None:
+def test_whatever_happens_nothing_is_lost_and_nothing_is_told_twice(
+    near: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidewire.hub.catch_up.NEAR", near)
     run_state_machine_as_test(DeliveryMachine)
 
 

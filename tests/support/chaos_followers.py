@@ -53,6 +53,8 @@ class Follower:
         self.done: Counter[str] = Counter()
         self.complaints: list[str] = []
         """Why the server could not continue where this one stood."""
+        self.told_of = ""
+        """When the change was committed that it was told of last."""
         self._dial = dial
         self._port = port
         self._dice = dice
@@ -154,6 +156,7 @@ class Follower:
             self._come_on(position)
         elif event == "postgres_changes":
             self.journal.note(payload["data"])
+            self.told_of = payload["data"]["commit_timestamp"]
             self._newest = self._after[payload["data"]["table"]] = payload["data"]["position"]
         elif event == "system" and payload["status"] != "ok":
             raise LineBroken(payload["message"])

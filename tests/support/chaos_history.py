@@ -17,7 +17,7 @@ FULL: Final = "f"
 MOST_COMPLAINTS: Final = 3
 
 
-class Owed(Struct, frozen=True):
+class Owed(Struct, frozen=True, gc=False):
     """A change that somebody was owed, unlike any other: ids are used once. Deletions are told without versions."""
 
     table: str

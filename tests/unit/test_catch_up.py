@@ -12,6 +12,8 @@ from tests.support.tokens import NOW_S, SECRET, sign
 from tidewire.bus.memory import MemoryBus
 from tidewire.hub import pump
 from tidewire.hub.authorize import Authorizer
+from tidewire.hub.catch_up import MOST_ROUNDS
+from tidewire.hub.gate import NodeLimits
 from tidewire.hub.guards import Guards
 from tidewire.hub.history import OTHER_HISTORY, TOO_OLD, History
 from tidewire.hub.node import Node
@@ -101,9 +103,9 @@ class Scene:
             await self.reads.wait()
             yield item
 
-    async def commit(self, *ids: int, room: int = 5) -> None:
+    async def commit(self, *ids: int, room: int = 5, table: Relation = TODOS) -> None:
         self.lsn += 10
-        rows = [inserted(TODOS, (str(each), str(room))) for each in ids]
+        rows = [inserted(table, (str(each), str(room))[: len(table.columns)]) for each in ids]
         numbered = tuple(Change(Lsn(self.lsn), n, c.operation, c.shape, c.data) for n, c in enumerate(rows))
         transaction = Transaction(self.lsn, Lsn(self.lsn), 0, numbered, Lsn(self.lsn + 1))
         await self.bus.publish(CHANGES, encode(transaction), key=self.era.key(transaction))
@@ -198,6 +200,31 @@ async def test_who_missed_little_does_not_wait_for_who_missed_much(
     heard += far.heard()
     assert len(ids(heard)) < 1500, "still on the way"
     assert ids(await hear(far, heard, 1999)) == list(range(2, 2001))
+
+
+async def test_who_was_full_does_not_wait_for_those_who_are_told_all_of_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be full again soon, and each time everybody else would have to be done first."""
+    monkeypatch.setattr("tidewire.hub.catch_up.NEAR", 100)
+    scene.rules.rules["notes"] = opaque_rule("authenticated", NOTES)
+    for number in range(1, 2001):
+        await scene.commit(number)
+    await scene.commit(1, table=NOTES)
+    slow, _ = await scene.join(todo(after="one.6e.0"))
+    slow.outbox.waiting_bytes = NodeLimits().outbox_bytes
+    await settle()
+    heard = scene.first + slow.heard()
+    assert 0 < len(ids(heard)) < 1800
+    scene.visibility.is_gated = True
+    for number in range(1, MOST_ROUNDS + 1):
+        await scene.join(todo(table="notes", after="one.6e.0"))
+        while len(scene.visibility.gates) < number:  # noqa: ASYNC110 - a round that is under way says nothing
+            await asyncio.sleep(0.01)
+    slow.outbox.waiting_bytes = 0
+    assert ids(await hear(slow, heard, 1999)) == list(range(2, 2001))
+    for gate in scene.visibility.gates:
+        gate.set()
 
 
 async def test_a_place_within_a_transaction(scene: Scene) -> None:

@@ -102,7 +102,7 @@ class Walk:
             select=None,
             audience=Audience("anon"),
         )
-        receiver = Receiver(number, RecordingOutbox(), FORMS[2], self.told.append, lambda: is_there)
+        receiver = Receiver(number, RecordingOutbox(), FORMS[2], 2**16, self.told.append, lambda: is_there)
         start = Start((BEGIN + 10 * sequence, ROWS_EACH), wanted, None)
         self.round.board(Traveller(receiver, "realtime:room", [start], sequence, self.out.append))
 

@@ -6,6 +6,7 @@ What comes after is the dispatcher's.
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from typing import Final
 
 from msgspec import Struct
@@ -23,9 +24,9 @@ from tidewire.wire.session_effects import Subscribe
 NEAR: Final = 2_000
 """Whoever missed no more messages walks without those who missed more: it would wait for them to come as far, might be
 cut off again meanwhile, and be among them itself the next time, until nobody comes through any more."""
-MOST_NEAR_ROUNDS: Final = 2
-MOST_FAR_ROUNDS: Final = 2
-"""How many walk at once. Whoever finds none to get on waits for the next one, together with all others who do."""
+MOST_ROUNDS: Final = 2
+"""How many of each kind walk at once. Whoever finds none to get on waits for the next one, together with all others who
+do."""
 RESTS: Final = 2.0
 MOST_REST_S: Final = 1.0
 """Before the next round sets off, twice the time of the last one is left to gather, but no more than this. In a crowd
@@ -57,8 +58,8 @@ NO_PLAN: Final = Plan()
 class _Line:
     """Those who wait for a round, and the rounds that are under way."""
 
-    def __init__(self, most_rounds: int) -> None:
-        self.most_rounds = most_rounds
+    def __init__(self, *, most_rest_s: float = MOST_REST_S) -> None:
+        self.most_rest_s = most_rest_s
         self.waiting: list[Traveller] = []
         self.rounds: list[Round] = []
         self.is_gathering = False
@@ -68,7 +69,7 @@ class _Line:
     @property
     def may_begin(self) -> bool:
         """Whether another round may set off."""
-        return bool(self.waiting) and not self.is_gathering and len(self.rounds) < self.most_rounds
+        return bool(self.waiting) and not self.is_gathering and len(self.rounds) < MOST_ROUNDS
 
 
 class CatchUp:
@@ -78,8 +79,11 @@ class CatchUp:
         self._parts = parts
         self._subscriptions = subscriptions
         self._tasks = tasks
-        self._near = _Line(MOST_NEAR_ROUNDS)
-        self._far = _Line(MOST_FAR_ROUNDS)
+        self._near = _Line()
+        self._far = _Line()
+        self._slow = _Line(most_rest_s=0.0)
+        """Of those who missed much and could not take all of it at once. They will be full again soon, and if they had
+        to wait for those who can, they would come no faster to the present than it goes on."""
         self._running: dict[tuple[int, int], asyncio.Event] = {}
         self._under_way: dict[tuple[int, int], Traveller] = {}
 
@@ -126,11 +130,13 @@ class CatchUp:
         traveller = Traveller(receiver, PREFIX + question.channel.subtopic, starts, sequence, arrive)
         key = (receiver.connection, question.channel.number)
         self._under_way[key] = traveller
+        was_full = False
         try:
             while receiver.is_there():
-                self._send_off(traveller)
+                self._send_off(traveller, was_full=was_full)
                 if await traveller.out():
                     return
+                was_full = True
                 while receiver.is_full and receiver.is_there():  # noqa: ASYNC110 - a transport tells of room only after it was full
                     await asyncio.sleep(ROOM_POLL_S)
         finally:
@@ -155,7 +161,7 @@ class CatchUp:
         traveller = self._under_way.get((connection, channel))
         if traveller is None:
             return None
-        found = (each.position_of(traveller) for each in (*self._near.rounds, *self._far.rounds))
+        found = (each.position_of(traveller) for each in self._rounds())
         return next((position for position in found if position is not None), None)
 
     async def over(self, connection: int, channel: int) -> None:
@@ -170,14 +176,18 @@ class CatchUp:
             for wanted in made:
                 yield Start(_place(position), wanted, wish.compile, position.seen)
 
-    def _send_off(self, traveller: Traveller) -> None:
+    def _rounds(self) -> Iterator[Round]:
+        return chain(self._near.rounds, self._far.rounds, self._slow.rounds)
+
+    def _send_off(self, traveller: Traveller, *, was_full: bool) -> None:
         """Have it taken along by whoever has not passed where it is, or else by the next round."""
         is_near = self._parts.history.behind(traveller.sequence) <= NEAR
-        for each in (*self._near.rounds, *self._far.rounds):
-            if each.takes(traveller, within=NEAR if is_near else None):
+        is_slow = was_full and not is_near
+        for each in self._rounds() if is_slow else chain(self._near.rounds, self._far.rounds):
+            if each.takes(traveller, within=NEAR if is_near or is_slow else None):
                 each.board(traveller)
                 return
-        line = self._near if is_near else self._far
+        line = self._near if is_near else self._slow if is_slow else self._far
         line.waiting.append(traveller)
         self._begin_round(line)
 
@@ -187,7 +197,7 @@ class CatchUp:
             self._tasks.start(self._walk(line), name="catch up")
 
     async def _walk(self, line: _Line) -> None:
-        await asyncio.sleep(min(line.last_s * RESTS, MOST_REST_S))
+        await asyncio.sleep(min(line.last_s * RESTS, line.most_rest_s))
         waiting, line.waiting = line.waiting, []
         one = Round(self._parts, min(each.sequence for each in waiting))
         for traveller in waiting:

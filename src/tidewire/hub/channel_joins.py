@@ -279,6 +279,7 @@ class ChannelJoins:
             connection.number,
             self._outbox,
             connection.form,
+            services.pressure.hold_bytes,
             lambda packet: connection.write(packet),  # noqa: PLW0108 - what writes may be another by then
             lambda: connection.inside(channel) is not None,
         )

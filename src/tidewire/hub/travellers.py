@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,26 +12,24 @@ from tidewire.match.subscription import Compile, Subscription
 from tidewire.model.position import Seen
 from tidewire.ports import Outbox
 
-ROOM_BYTES: Final = 64 * 1024
-"""As long as more than this waits for a client, it is told nothing more of what it missed."""
-
 Place = tuple[int, int]
 """Commit LSN and index: where in the current history."""
 
 
 class Receiver(Struct, frozen=True):
-    """Whom to tell, and whether they are still there."""
+    """Whom to tell, and whether they are still there. While more than `room_bytes` waits for them, they are full."""
 
     connection: int
     outbox: Outbox
     form: Form
+    room_bytes: int
     write: Callable[[Any], None]
     is_there: Callable[[], bool]
 
     @property
     def is_full(self) -> bool:
         """Whether it reads too slowly to be told more."""
-        return self.outbox.waiting_bytes > ROOM_BYTES
+        return self.outbox.waiting_bytes > self.room_bytes
 
 
 class Start(Struct, frozen=True):
