@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from tests.support.log import execute
 from tests.support.policy_asking import (
     BOB,
+    POLICIES,
     SCHEMA,
     SESSIONS,
     Case,
@@ -24,42 +25,6 @@ from tidewire.match.rule import Restriction
 from tidewire.model.change import ABSENT, Row
 from tidewire.postgres.policy_answers import PolicyAnswers
 from tidewire.postgres.pool import Pool
-
-POLICIES = (
-    "true",
-    "owner = auth.uid()",
-    "owner = (select auth.uid())",
-    "exists (select from members m where m.team = posts.team and m.who = auth.uid())",
-    "team in (select m.team from members m)",
-    "team not in (select m.team from members m where m.who = (select auth.uid()))",
-    "exists (select from members m join teams t on t.id = m.team where m.team = posts.team and t.plan = 'pro')",
-    "(select plan from teams where teams.id = posts.team) = 'pro' and auth.uid() is not null",
-    "private.in_team(team)",
-    "cheap(posts)",
-    "posts is not null or (posts.*)::text like '%eve@x%'",
-    "lower(title) = 'plain' or title like '%x%'",
-    "code || 'x' = 'abcx' or padded = 'ab' or length(padded) = 4",
-    "price % 1 = 0.5 or price < 0",
-    "'b c' = any (tags) or tags[1] is null and cardinality(tags) = 2",
-    "(home).street like 'Main%' or (homes[1]).\"Zip Code\" = '1'",
-    "doc @> jsonb_build_object('to', jsonb_build_array(auth.uid())) or raw ->> 'a' = 'b'",
-    "encode(bytes, 'hex') = '00ff' or encode(bytes, 'escape') = '\\\\\\\\'",
-    "feeling > 'sad' and stars + 1 > 1",
-    "contact like 'eve%' or upper(contact) = 'A@B'",
-    '"Odd ""Name" = \'"\' or "order" + 1 = 2',
-    "extract(hour from at) = 8 or at > now()",
-    "span @> 3",
-    "case when title ~ '^[0-9]+$' then title::int > 5 else id = 3 end",
-    "auth.jwt() ->> 'name' like '%Eve\\\\%'",
-    "current_setting('request.jwt.claim.sub', true) = owner::text",
-    "remembered() = owner::text",
-    "current_user = 'authenticated' and id > 1 + 1",
-    "(auth.jwt() -> 'teams') @> to_jsonb(team)",
-    # The statement is parsed again as the reader, who has no way into the schema of the function.
-    "exists (select from members m where m.team = posts.team) and private.in_team(team)",
-    "team in (select m.team from members m) and private.in_team(team) and cheap(posts)",
-    "exists (select from members) and private.in_team((select max(id) from teams where plan = 'free'))",
-)
 
 
 @pytest.fixture

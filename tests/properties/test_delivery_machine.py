@@ -269,9 +269,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("near", [NEAR, 3])
 @pytest.mark.timeout(120)
-def test_whatever_happens_nothing_is_lost_and_nothing_is_told_twice(
-    near: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whatever_happens_nothing_is_lost_and_nothing_is_told_twice(near: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tidewire.hub.catch_up.NEAR", near)
     run_state_machine_as_test(DeliveryMachine)
 

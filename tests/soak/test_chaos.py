@@ -26,10 +26,10 @@ LONG = Plan(
     followers=200,
     stock=10,
     per_s=200,
-    kills_every_s=25,
+    kills_every_s=50,
     changes_every_s=5,
     struck=0.02,
-    token_s=(8, 20),
+    token_s=(15, 45),
 )
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "chaos.json"
 NEVER = ("lost", "repeated", "out_of_order", "leaked", "misplaced", "gaps")

@@ -4,6 +4,7 @@ postgres/policies.py reads it ─► policy_compile.py, once for each role and s
   policy_nodes, policy_constants           Postgres's own expression trees become values
   policy_conditions, policy_scalars        what is understood of them becomes policy_tree; the rest is refused
   policy_columns                           the columns that a tree reads, understood or not
+  policy_reads                             the claims that it reads, where that is certain though it is not understood
   policy_claims, policy_bind               an audience's claims go in, a predicate over rows comes out
 """
 
@@ -49,6 +50,7 @@ class Operator(Struct, frozen=True):
 
 class Function(Struct, frozen=True):
     """A function that a policy calls. `builtin`: it came with Postgres, and its name and arguments say what it does.
+    `immutable`: its result depends on nothing but them.
 
     For others written in SQL, `body` is the tree of a body that was parsed when the function was made, `source` the
     text of one that is parsed when it is called. `plain`: nothing but the body has a say in the result.
@@ -62,6 +64,7 @@ class Function(Struct, frozen=True):
     plain: bool = False
     body: str | None = None
     source: str | None = None
+    immutable: bool = False
 
 
 class Names(Struct, frozen=True):

@@ -11,6 +11,7 @@ from tidewire.match.policy_tree import (
     And,
     ClaimDocument,
     ClaimList,
+    ClaimsAsText,
     ClaimSetting,
     ClaimText,
     ColumnValue,
@@ -104,6 +105,13 @@ def settings_read(part: Condition | Value) -> Iterator[str]:
     if isinstance(part, ClaimSetting):
         yield part.name
     yield from (name for each in _structs(part) for name in settings_read(each))
+
+
+def reads_all_claims(part: Condition | Value) -> bool:
+    """Tell whether something depends on the claims as a whole."""
+    if isinstance(part, ClaimsAsText) or (isinstance(part, ClaimDocument) and not part.path):
+        return True
+    return any(map(reads_all_claims, _structs(part)))
 
 
 def _structs(part: Struct) -> Iterator[Condition | Value]:

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from tidewire.match.policy_compile import CompiledPolicies
+from tidewire.match.policy_reads import Reads
 
 
 class TableAccess(Struct, frozen=True):
@@ -32,7 +33,7 @@ class Rule(Struct, frozen=True, eq=False):
     """How one role stands to one table. It is compared by identity: each reading of the catalog makes new ones.
 
     Where policies bind the role there is a `restriction`, and `compiled` unless only Postgres can judge; then
-    `left_to_postgres` says why.
+    `left_to_postgres` says why, and `reads` what of the claims its answers depend on, if that is certain.
     """
 
     role: str
@@ -42,3 +43,4 @@ class Rule(Struct, frozen=True, eq=False):
     left_to_postgres: str = ""
     announced: bool = False
     """Whether the log has a message for every change of it. Otherwise a table described anew may be a sign of one."""
+    reads: Reads | None = None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from json import dumps, loads
 from typing import Any, Final
 
-from tidewire.match.policy_claims import check_claims, setting_text
+from tidewire.match.policy_claims import audience_of, check_claims, session_settings, setting_text
 from tidewire.match.rule import Rule
 from tidewire.match.subscription import Audience, Subscription
 
@@ -22,6 +22,8 @@ def audience_in_full(rule: Rule, wish: Subscription) -> Audience:
         return wish.audience
     if rule.compiled is not None:
         return rule.compiled.audience(wish.claims)
+    if rule.reads is not None:
+        return audience_of(role, wish.claims, rule.reads.claims)
     check_claims(wish.claims)
     return Audience(role, ((_ALL, dumps(wish.claims, sort_keys=True, separators=(",", ":"), ensure_ascii=False)),))
 
@@ -30,6 +32,8 @@ def session_of(rule: Rule, audience: Audience) -> Mapping[str, str]:
     """Return the settings, besides the role, under which Postgres is to judge rows for an audience of this rule."""
     if rule.compiled is not None:
         return rule.compiled.session(audience)
+    if rule.reads is not None:
+        return session_settings(audience, rule.reads.settings)
     text = audience.claims[0][1]
     claims: dict[str, Any] = loads(text)
     single = {f"request.jwt.claim.{name}": setting_text(claims.get(name)) for name in ("sub", "role", "email")}

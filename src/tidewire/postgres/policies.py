@@ -73,8 +73,8 @@ def _names(rows: Sequence[tuple[Any, ...]], functions: Sequence[tuple[Any, ...]]
 
 
 def _function(row: tuple[Any, ...]) -> Function:
-    _, name, arguments, result, builtin, executable, plain, body, source = row
-    return Function(name, tuple(arguments), result, builtin, executable, plain, body, source)
+    _, name, arguments, *rest = row
+    return Function(name, tuple(arguments), *rest)
 
 
 def _locale(deterministic: str, provider: str, locale: str) -> str:

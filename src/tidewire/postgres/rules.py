@@ -5,6 +5,7 @@ Keeps no rule and judges no row. What is read is never older than the transactio
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any, Final
 
 import structlog
@@ -12,9 +13,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 from psycopg import errors as pg
 
-from tidewire.match.policy import Policy, PolicyUnprovable, Standing, TablePolicies, policies_for_reading
+from tidewire.match.policy import (
+    Policy,
+    PolicyUnprovable,
+    Standing,
+    TablePolicies,
+    policies_bind,
+    policies_for_reading,
+)
 from tidewire.match.policy_columns import columns_read
 from tidewire.match.policy_compile import CompiledPolicies, compile_policies, nothing_for
+from tidewire.match.policy_reads import Reading, Reads
 from tidewire.match.rule import Restriction, Rule
 from tidewire.model.errors import DatabaseUnreachable
 from tidewire.model.relation import MESSAGES, Relation
@@ -25,6 +34,8 @@ from tidewire.postgres.pool import Connection, Pool
 from tidewire.postgres.visible_commits import until_visible
 
 PATIENCE_S: Final = 5.0
+MOST_TABLES: Final = 16
+"""How many tables policies may look into, one by way of the other, before it is given up to know what they read."""
 _DOING: Final = "reading rules"
 _NOBODY: Final = Restriction("false", frozenset())
 _UNANSWERABLE: Final = Restriction("false", frozenset())
@@ -108,7 +119,41 @@ async def _read(connection: Connection, role: str, relation: Relation) -> Rule |
         return Rule(role, way.access, _NOBODY, nothing_for(role), announced=announced)
     fits = way.through == relation.oid or await _has_same_columns(connection, way.through, relation)
     found = await policies_of(connection, role, way.through, rows_of=relation.oid if fits else None)
-    return None if found is None else _rule(way, relation, *found, fits=fits, announced=announced)
+    if found is None:
+        return None
+    rule = _rule(way, relation, *found, fits=fits, announced=announced)
+    if rule.compiled is not None or not announced:  # what other tables' policies read may change without a word
+        return rule
+    return replace(rule, reads=await _reads(connection, *found))
+
+
+async def _reads(connection: Connection, table: TablePolicies, standing: Standing) -> Reads | None:
+    """Return which claims policies read that only Postgres can judge; None where nobody knows that.
+
+    Tables that they look into are read under policies of their own.
+    """
+    reading = Reading()
+    try:
+        _take(reading, table, standing)
+        for looked_at in count():
+            if looked_at == len(reading.tables):
+                return reading.reads
+            found = await policies_of(connection, standing.role, list(reading.tables)[looked_at])
+            if found is None or looked_at == MOST_TABLES:
+                return None
+            _take(reading, *found)
+    except PolicyUnprovable:
+        return None
+    return None
+
+
+def _take(reading: Reading, table: TablePolicies, standing: Standing) -> None:
+    if not policies_bind(table, standing):
+        return
+    if not table.readable:
+        raise PolicyUnprovable("the catalog", "this version or kind of server keeps policies in a form not known here")
+    for policies in policies_for_reading(table, standing):
+        reading.take([policy.tree for policy in policies if policy.tree is not None], table.names)
 
 
 async def _read_apart(connection: Connection, role: str, relation: Relation) -> Sequence[PolicyApart]:

@@ -23,7 +23,8 @@ select
   and f.pronargs = 0
   and not exists (select from pg_catalog.unnest(f.proconfig) as s (setting) where s.setting not like 'search\_path=%%') as plain,
   f.prosqlbody::text,
-  f.prosrc
+  f.prosrc,
+  f.provolatile = 'i' as immutable
 from called
 join pg_catalog.pg_proc as f on f.oid = called.oid
 join pg_catalog.pg_language as l on l.oid = f.prolang
