@@ -75,23 +75,24 @@ class SocketLine:
 class StreamLine:
     """An event stream, and a request for everything that is said."""
 
-    def __init__(self, port: int, answer: "_Answer", session: Mapping[str, str]) -> None:
-        self._port = port
+    def __init__(self, posts: "_Requests", answer: "_Answer", session: Mapping[str, str]) -> None:
+        self._posts = posts
         self._answer = answer
         self._session = session
 
     @classmethod
     async def dial(cls, port: int, token: str) -> "StreamLine":
-        answer = await _ask(port, "GET", f"/realtime/v1/sse?{_query(token)}", {"accept": "text/event-stream"})
+        stream = _Requests(port)
+        answer = await stream.ask("GET", f"/realtime/v1/sse?{_query(token)}", {"accept": "text/event-stream"})
         while (event := await _event(answer))[0] != "session":
             pass
-        return cls(port, answer, msgspec.json.decode(event[1]))
+        return cls(_Requests(port), answer, msgspec.json.decode(event[1]))
 
     async def send(self, message: Message) -> None:
         target = f"/realtime/v1/{self._session['url'].lstrip('./').removeprefix('realtime/v1/')}"
         headers = {"tidewire-secret": self._session["secret"], "content-type": "application/json"}
-        answer = await _ask(self._port, "POST", target, headers, msgspec.json.encode(message))
-        answer.close()
+        answer = await self._posts.ask("POST", target, headers, msgspec.json.encode(message))
+        await answer.all()
         if answer.status != 202:
             raise LineBroken(f"a command was answered {answer.status}")
 
@@ -103,37 +104,43 @@ class StreamLine:
 
     async def close(self) -> None:
         self._answer.close()
+        self._posts.close()
 
 
 class PollLine:
     """Requests for what there is, and others for everything that is said."""
 
     def __init__(self, port: int, query: str, token: str) -> None:
-        self._port = port
+        self._polls = _Requests(port)
+        self._posts = _Requests(port)
         self._query = query
         self._token = token
 
     @classmethod
     async def dial(cls, port: int, token: str) -> "PollLine":
-        begun = await _json(port, "GET", f"/realtime/v1/longpoll?{_query(token)}")
+        line = cls(port, _query(token), "")
+        begun = await line._polls.ask_json("GET", line._target)
         if begun.get("status") != 410:
+            await line.close()
             raise LineBroken(f"no session: {begun.get('status')}")
-        return cls(port, _query(token), begun["token"])
+        line._token = begun["token"]
+        return line
 
     async def send(self, message: Message) -> None:
-        answer = await _json(self._port, "POST", self._target, msgspec.json.encode(message))
+        answer = await self._posts.ask_json("POST", self._target, msgspec.json.encode(message))
         if answer.get("status") != 200:
             raise LineBroken(f"a command was answered {answer.get('status')}")
 
     async def receive(self) -> Sequence[Message]:
-        answer = await _json(self._port, "GET", self._target)
+        answer = await self._polls.ask_json("GET", self._target)
         if answer.get("status") not in {200, 204}:
             raise LineBroken(f"a poll was answered {answer.get('status')}")
         self._token = answer["token"]
         return [msgspec.json.decode(message) for message in answer["messages"]]
 
     async def close(self) -> None:
-        """Poll no more, which is all that one can do."""
+        self._polls.close()
+        self._posts.close()
 
     @property
     def _target(self) -> str:
@@ -141,7 +148,7 @@ class PollLine:
 
 
 class _Answer:
-    """The answer to a request on a connection of its own; its body comes as it is read."""
+    """The answer to a request; its body comes as it is read."""
 
     def __init__(self, status: int, headers: Mapping[str, str], ends: tuple[asyncio.StreamReader, Any]) -> None:
         self.status = status
@@ -163,7 +170,6 @@ class _Answer:
         body = b""
         while data := await self.some():
             body += data
-        self.close()
         return body
 
     async def some(self) -> bytes:
@@ -181,29 +187,45 @@ class _Answer:
         self._writer.transport.abort()
 
 
-async def _ask(port: int, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> _Answer:
-    lines = [f"{method} {target} HTTP/1.1", "host: localhost", "connection: close", f"content-length: {len(body)}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-    except BaseException as error:
-        writer.transport.abort()
-        if isinstance(error, EOFError | RuntimeError):
-            raise LineBroken("no answer") from None
-        raise
-    fields = dict(line.lower().split(": ", 1) for line in head[1:] if line)
-    return _Answer(int(head[0].split()[1]), fields, (reader, writer))
+class _Requests:
+    """One request after the other on one connection, as browsers make them. What goes wrong ends the connection."""
 
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._ends: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-async def _json(port: int, method: str, target: str, body: bytes = b"") -> Mapping[str, Any]:
-    answer = await _ask(port, method, target, {"content-type": "application/x-ndjson"}, body)
-    try:
-        found: Mapping[str, Any] = msgspec.json.decode(await answer.all())
-    finally:
-        answer.close()
-    return found
+    async def ask(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> _Answer:
+        """Return the answer once it begins; its body must be read to the end before the next request."""
+        lines = [f"{method} {target} HTTP/1.1", "host: localhost", f"content-length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        if self._ends is None:
+            self._ends = await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = self._ends
+        try:
+            writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        except BaseException as error:
+            self.close()
+            if isinstance(error, EOFError | RuntimeError):
+                raise LineBroken("no answer") from None
+            raise
+        fields = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+        return _Answer(int(head[0].split()[1]), fields, self._ends)
+
+    async def ask_json(self, method: str, target: str, body: bytes = b"") -> Mapping[str, Any]:
+        answer = await self.ask(method, target, {"content-type": "application/x-ndjson"}, body)
+        try:
+            found: Mapping[str, Any] = msgspec.json.decode(await answer.all())
+        except BaseException:
+            self.close()
+            raise
+        return found
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._ends is not None:
+            self._ends[1].transport.abort()
+            self._ends = None
 
 
 async def _event(answer: _Answer) -> tuple[str, str]:

@@ -22,6 +22,10 @@ from tidewire.ports import Visibility
 
 log = structlog.get_logger()
 
+RESTS: Final = 1.0
+MOST_REST_S: Final = 0.1
+"""Between two questions a lane rests for as long as the last one took, but no longer than this. On a machine that is
+busy so is Postgres, and each question costs a journey, whether it is about one change or fifty."""
 MOST_WAITING: Final = 10_000
 """Changes of one table that may wait before the whole node waits with them."""
 
@@ -92,10 +96,17 @@ class Lanes:
         """Ask and send in turns: asking meanwhile would find less gathered, and took a quarter more time altogether."""
         oid = relation.oid
         lane = self._lanes[oid]
+        clock = asyncio.get_running_loop().time
         try:
             while lane:
                 self._oldest[oid] = (relation, lane[0].lsn)
-                await self._send(oid, await self._ask(_take(lane)))
+                began_s = clock()
+                answered = await self._ask(_take(lane))
+                took_s = clock() - began_s
+                await self._send(oid, answered)
+                if lane and self._waiting[oid] < ASKED_AT_ONCE:
+                    self._oldest[oid] = (relation, lane[0].lsn)
+                    await asyncio.sleep(min(took_s * RESTS, MOST_REST_S))
         finally:
             del self._lanes[oid], self._waiting[oid], self._oldest[oid]
             self._moved.set()
