@@ -21,7 +21,7 @@ SETTINGS: Final = {
     "TIDEWIRE_TOKEN_INTERVAL_S": "1",
     "TIDEWIRE_ACCOUNTS": "false",
     "TIDEWIRE_DATA_API": "false",
-    "TIDEWIRE_RETENTION_AGE_S": "120",
+    "TIDEWIRE_RETENTION_AGE_S": "180",
 }
 """All of the past is read again after each kill, so with the usual five minutes the server would hardly do anything
 else."""

@@ -20,6 +20,8 @@ from tests.support.chaos_tables import USERS, team, user
 WRITERS: Final = 4
 MOST_BEHIND_S: Final = 10.0
 """So much of what a failure has cost is made up for."""
+ROWS: Final = (*[1] * 8, 2, 3)
+"""Of a transaction, as often as they stand here. Readers, network and server must be able to catch up on two cores."""
 STATEMENTS: Final[Mapping[str, LiteralString]] = {
     "INSERT": "insert into {} (id, owner, version, team) values (%(id)s, %(owner)s, %(version)s, %(team)s)",
     "UPDATE": "update {} set owner = %(owner)s, version = %(version)s, team = %(team)s where id = %(id)s",
@@ -78,7 +80,7 @@ class Writer(threading.Thread):
 
     def _write(self, connection: psycopg.Connection[Any], rows: dict[str, dict[int, str]]) -> None:
         while not self._over.is_set():
-            for _ in range(self._dice.choice([1, 1, 2, 3])):
+            for _ in range(self._dice.choice(ROWS)):
                 table = self._dice.choice(self._tables)
                 self._change(connection, table, rows.setdefault(table, {}))
             connection.commit()
