@@ -84,11 +84,15 @@ class Console:
         raise AssertionError(f"not within {MOST_TABS} steps: {target}")
 
     async def violations(self) -> list[str]:
-        """Return what axe finds, as rule and place. The page's policy stays: the browser itself runs the script."""
+        """Return what axe finds: rule, place and why. The page's policy stays: the browser itself runs the script."""
         require(present=AXE.exists(), what="axe-core, which `make ui` installs,")
         await self.page.evaluate(AXE.read_text(encoding="utf-8"))
         found: dict[str, Any] = await self.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-        return [f"{each['id']}: {node['html'][:160]}" for each in found["violations"] for node in each["nodes"]]
+        return [
+            f"{each['id']}: {node['html'][:160]}: {node.get('failureSummary', '')}"
+            for each in found["violations"]
+            for node in each["nodes"]
+        ]
 
     async def is_styled(self) -> bool:
         """Tell whether the components' styles are there: pages without any have no faults that axe could find."""

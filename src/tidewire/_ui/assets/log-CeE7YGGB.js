@@ -1,4 +1,4 @@
-import{n as e}from"./rolldown-runtime-WkwZ5CU-.js";import{_ as t,h as n,l as r,p as i,t as a,v as o,x as s,y as c}from"./src-B4nZNRut.js";import{n as l,t as u}from"./dialog-YA3tzkYk.js";import{n as d,t as f}from"./pause-Z6T8IlRk.js";import{i as p,n as m}from"./feeds-ER-WtTG_.js";import{n as h,t as g}from"./prose-By_AKd7k.js";import{t as _}from"./page_head-C7XfGPWy.js";var v=e(n(),1),y=`# Errors
+import{n as e}from"./rolldown-runtime-WkwZ5CU-.js";import{_ as t,h as n,l as r,p as i,t as a,v as o,x as s,y as c}from"./src-B7tSiTyU.js";import{n as l,t as u}from"./dialog-DWvs4BZj.js";import{n as d,t as f}from"./pause-CX46iY1V.js";import{i as p,n as m}from"./feeds-C63Gyj1X.js";import{n as h,t as g}from"./prose-nMpjl4DK.js";import{t as _}from"./page_head-DZ3jBxmO.js";var v=e(n(),1),y=`# Errors
 
 Every error has a stable code, a message of the form *doing what: expected X, got Y*, and a hint. Commands print both on
 stderr and end with an exit code other than 0; with \`--json\` they are members of the answer. Never is a secret or a row

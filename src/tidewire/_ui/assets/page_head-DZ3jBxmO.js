@@ -1,0 +1,1 @@
+import{x as e}from"./src-B7tSiTyU.js";var t=e();function n({title:e,about:n,children:r}){return(0,t.jsxs)(`div`,{className:`page-head`,children:[(0,t.jsxs)(`div`,{children:[(0,t.jsx)(`h1`,{children:e}),(0,t.jsx)(`p`,{children:n})]}),(0,t.jsx)(`div`,{className:`row`,children:r})]})}export{n as t};
