@@ -102,6 +102,12 @@ def policies_bind(table: TablePolicies, standing: Standing) -> bool:
     return table.enabled and not standing.bypasses and (table.forced or not standing.owns)
 
 
+def check_readable(table: TablePolicies) -> None:
+    """Raise PolicyUnprovable where the trees have a form that is not known here."""
+    if not table.readable:
+        raise PolicyUnprovable("the catalog", "this version or kind of server keeps policies in a form not known here")
+
+
 def policies_for_reading(table: TablePolicies, standing: Standing) -> tuple[list[Policy], list[Policy]]:
     """Return the permissive and the restrictive policies that the role reads under.
 

@@ -17,6 +17,7 @@ from tidewire.match.policy import (
     PolicyUnprovable,
     Standing,
     TablePolicies,
+    check_readable,
     policies_bind,
     policies_for_reading,
 )
@@ -106,8 +107,7 @@ def compile_policies(table: TablePolicies, standing: Standing, relation: Relatio
     """Compile what the role reads the table under. Raises PolicyUnprovable where only Postgres can judge."""
     if not policies_bind(table, standing):
         return CompiledPolicies(standing.role, ())
-    if not table.readable:
-        raise PolicyUnprovable("the catalog", "this version or kind of server keeps policies in a form not known here")
+    check_readable(table)
     if not _same_shape(table.names, relation):
         raise PolicyUnprovable("the table", "the catalog has it in another shape than the log at this point")
     around = Surroundings(table.names, relation)

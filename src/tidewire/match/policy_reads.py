@@ -4,12 +4,21 @@ Nothing else that a policy depends on may differ between two readers of a role: 
 time do not. Whatever might read more of the session, such as a function with a body of its own, is refused.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Final
 
 from msgspec import Struct
 
-from tidewire.match.policy import Names, PolicyUnprovable
+from tidewire.match.policy import (
+    Names,
+    PolicyUnprovable,
+    Standing,
+    TablePolicies,
+    check_readable,
+    policies_bind,
+    policies_for_reading,
+)
 from tidewire.match.policy_keys import claims_read, reads_all_claims, settings_read
 from tidewire.match.policy_nodes import Node, read_tree
 from tidewire.match.policy_scalars import Surroundings, read_value
@@ -77,7 +86,7 @@ class Reads(Struct, frozen=True):
 
 
 class Reading:
-    """`take` the trees of every table that is in `tables`, more and more of them; then ask for `reads`."""
+    """`take` the policies of every table that is in `tables`, more and more of them; then ask for `reads`."""
 
     def __init__(self) -> None:
         self.tables: dict[int, None] = {}
@@ -90,11 +99,14 @@ class Reading:
         """What has been found."""
         return Reads(tuple(sorted(self._claims)), tuple(sorted(self._settings)))
 
-    def take(self, trees: Iterable[str], names: Names) -> None:
-        """Add what these expressions read. Raises PolicyUnprovable where that cannot be known."""
+    def take(self, table: TablePolicies, standing: Standing) -> None:
+        """Add what the policies read that bind a role to a table. Raises PolicyUnprovable where nobody knows that."""
+        if not policies_bind(table, standing):
+            return
+        check_readable(table)
         try:
-            for tree in trees:
-                self._look(read_tree(tree), names)
+            for policy in chain(*policies_for_reading(table, standing)):
+                self._look(read_tree(policy.tree or ""), table.names)
         except RecursionError:
             raise PolicyUnprovable("the expression", "nested too deep") from None
 

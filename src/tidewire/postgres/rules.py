@@ -5,7 +5,6 @@ Keeps no rule and judges no row. What is read is never older than the transactio
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import count
 from typing import Any, Final
 
 import structlog
@@ -18,7 +17,6 @@ from tidewire.match.policy import (
     PolicyUnprovable,
     Standing,
     TablePolicies,
-    policies_bind,
     policies_for_reading,
 )
 from tidewire.match.policy_columns import columns_read
@@ -124,36 +122,36 @@ async def _read(connection: Connection, role: str, relation: Relation) -> Rule |
     rule = _rule(way, relation, *found, fits=fits, announced=announced)
     if rule.compiled is not None or not announced:  # what other tables' policies read may change without a word
         return rule
-    return replace(rule, reads=await _reads(connection, *found))
+    return replace(rule, reads=await _reads(connection, relation, *found))
 
 
-async def _reads(connection: Connection, table: TablePolicies, standing: Standing) -> Reads | None:
+async def _reads(connection: Connection, relation: Relation, table: TablePolicies, standing: Standing) -> Reads | None:
     """Return which claims policies read that only Postgres can judge; None where nobody knows that.
 
     Tables that they look into are read under policies of their own.
     """
     reading = Reading()
-    try:
-        _take(reading, table, standing)
-        for looked_at in count():
-            if looked_at == len(reading.tables):
-                return reading.reads
-            found = await policies_of(connection, standing.role, list(reading.tables)[looked_at])
-            if found is None or looked_at == MOST_TABLES:
-                return None
-            _take(reading, *found)
-    except PolicyUnprovable:
+    if not _take(reading, relation, table, standing):
         return None
-    return None
+    for looked_at in range(MOST_TABLES):
+        if looked_at == len(reading.tables):
+            break
+        found = await policies_of(connection, standing.role, list(reading.tables)[looked_at])
+        if found is None or not _take(reading, relation, *found):
+            return None
+    return reading.reads if len(reading.tables) <= MOST_TABLES else None
 
 
-def _take(reading: Reading, table: TablePolicies, standing: Standing) -> None:
-    if not policies_bind(table, standing):
-        return
-    if not table.readable:
-        raise PolicyUnprovable("the catalog", "this version or kind of server keeps policies in a form not known here")
-    for policies in policies_for_reading(table, standing):
-        reading.take([policy.tree for policy in policies if policy.tree is not None], table.names)
+def _take(reading: Reading, relation: Relation, table: TablePolicies, standing: Standing) -> bool:
+    """Tell whether it is certain what these policies read."""
+    try:
+        reading.take(table, standing)
+    except PolicyUnprovable:
+        return False
+    except Exception as error:  # noqa: BLE001 - a defect of the compiler: each token can still be asked about
+        log.error("policy_not_compiled", role=standing.role, table=relation.qualified_name, error=type(error).__name__)  # noqa: TRY400 - as below
+        return False
+    return True
 
 
 async def _read_apart(connection: Connection, role: str, relation: Relation) -> Sequence[PolicyApart]:
